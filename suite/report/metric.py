@@ -16,8 +16,8 @@ _TIGHT_UNITS = {"deg": "°", "°": "°"}  # written against the number; every ot
 class Metric:
     """One figure. `better` is None where neither direction is (a count, a setting).
 
-    `interval` is (low, high) in the same unit; a value or bound that could not be measured is NaN, which people read
-    as a dash and JSON as null. Raises ValueError for an empty key, an unknown direction or a reversed interval.
+    `interval` is (low, high) in the same unit; a value or bound that could not be measured is NaN, which people
+    read as a dash and JSON as null. ValueError for an empty key, an unknown direction or a reversed interval.
     """
 
     key: str
@@ -53,10 +53,13 @@ class Metric:
         return f"{low} to {high}"
 
     @property
-    def _decimals(self) -> int:
+    def _decimals(self) -> int | None:
         if self.unit == "" and self.value.is_integer() and self.interval is None:
             return 0  # a count
-        return sensible_decimals(self.value)
+        if self.interval is None or not math.isfinite(self.value):
+            return None
+        # Value and bounds share the decimals of the largest: 0.31 (-0.12 to 1.50) reads badly with four.
+        return sensible_decimals(max(abs(self.value), *(abs(bound) for bound in self.interval)))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready `{"value", "unit", "better"}`, with `interval` and `note` where there are any."""
@@ -79,7 +82,7 @@ def metrics_dict(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
 
 
 def metrics_json(name: str, metrics: Iterable[Metric]) -> str:
-    """One line `{"name": ..., "metrics": {key: {"value": ..., "unit": ..., "better": ...}}}`; NaN becomes null."""
+    """One line `{"name": ..., "metrics": {key: {"value", "unit", "better"}}}`; NaN becomes null."""
     return json.dumps({"name": name, "metrics": metrics_dict(metrics)}, allow_nan=False)
 
 
