@@ -1,0 +1,1 @@
+"""The spine of a person from the surface of the bare back."""
