@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,3 +56,10 @@ class BackendUnavailable(SuiteError):
     def __str__(self) -> str:
         advice = "" if self.hint is None else f"; {self.hint}"
         return f"{self.name} is not available: {self.cause}{advice}"
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that ``word`` was probably meant to be, or None."""
+    plain = {name.lower().replace("-", "_"): name for name in names}
+    close = difflib.get_close_matches(word.lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else None
