@@ -1,8 +1,9 @@
 """The chain of vertebrae: template, pose, forward kinematics and its Jacobian.
 
-Letters: vertebra i in the order of `LEVELS` (0 = C1 ... 23 = L5, 24 = S1); the parent of i is i + 1, the root
-is S1. `R_i`, `c_i` are the rotation and centre of vertebra i in the body frame, `p_i` the joint (disc) between i
-and i + 1, `E_i` the rest rotation, `phi_i` the pose's rotation vector and s the logarithm of the scale:
+Letters: vertebra i in the order of `LEVELS` (0 = C1 ... 23 = L5, 24 = S1); the parent of i is i + 1, the
+root is S1. `R_i`, `c_i` are the rotation and centre of vertebra i in the body frame, `p_i` the joint (disc)
+between i and its parent, `E_i` the rest rotation, `phi_i` the pose's rotation vector and s the logarithm of
+the scale:
 
     R_S1 = exp(root_rotation) E_S1        c_S1 = root_translation
     R_i  = R_{i+1} E_i exp(phi_i)         p_i  = c_{i+1} + e^s R_{i+1} below_i
@@ -13,15 +14,17 @@ Frames and signs are those of ARCHITECTURE.md: x right, y cranial, z posterior; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
+from spine import anatomy
 from spine.anatomy import LEVELS
+from spine.shape import CURVE_LEVELS, load_shape_modes
 from suite.errors import BadInput
-from suite.geometry.rotations import so3_exp, so3_left_jacobian
+from suite.geometry.rotations import so3_exp, so3_left_jacobian, so3_log
 
 N_LEVELS = len(LEVELS)
 N_JOINTS = N_LEVELS - 1
@@ -33,10 +36,11 @@ N_PARAMETERS = 7 + 3 * N_JOINTS
 class SpineTemplate:
     """Lengths and resting shape of a spine; joint i lies between vertebra i and its parent i + 1.
 
-    `below_mm` goes from the centre of the parent to the joint, in the parent's frame; `above_mm` from the joint
-    to the centre of vertebra i, in its own frame; `rest_rotation_rad` is the rotation vector of vertebra i in
-    its parent; `root_rest_rad` that of S1 in the body frame (it carries the sacral slope). `size` is the ratio of
-    the vertebrae's own dimensions to those of `spine.anatomy` and scales their meshes.
+    `below_mm` goes from the centre of the parent to the joint, in the parent's frame; `above_mm` from the
+    joint to the centre of vertebra i, in its own frame; `rest_rotation_rad` is the rotation vector of
+    vertebra i in its parent; `root_rest_rad` that of S1 in the body frame (it carries the sacral slope).
+    `size` is the ratio of the vertebrae's own dimensions to those of `spine.anatomy` and scales their
+    meshes.
     """
 
     below_mm: Float[np.ndarray, "24 3"]
@@ -136,6 +140,96 @@ def kinematics_jacobian(
     return T, dcenter, drotation
 
 
+def standing_template(
+    trunk_length_mm: float | None = None,
+    stature_mm: float | None = None,
+    shape_coefficients: Float[np.ndarray, " k"] | None = None,
+    *,
+    kyphosis_deg: float | None = None,
+    lordosis_deg: float | None = None,
+    sacral_slope_deg: float = anatomy.SACRAL_SLOPE_DEG,
+) -> SpineTemplate:
+    """The spine of a standing adult, sized by the trunk (C7's tip to the sacral base point) or the stature.
+
+    Without a size it has the lengths of `spine.anatomy`. Kyphosis is the angle between the frames of T1 and
+    T12, lordosis that between T12 and S1's end plate (both > 0); the bends of `STANDING_BEND_DEG` are
+    scaled to give them. `shape_coefficients` (SD units, see `spine.shape`) deform T1 ... L5 as people of
+    the CT population differ from their mean. Raises BadInput for sizes or angles no person has.
+    """
+    bend = np.radians(anatomy.STANDING_BEND_DEG)
+    t1, t12 = LEVELS.index("T1"), LEVELS.index("T12")
+    for joints, angle, sign, name in (
+        (slice(t1, t12), kyphosis_deg, -1, "kyphosis_deg"),
+        (slice(t12, N_JOINTS), lordosis_deg, 1, "lordosis_deg"),
+    ):
+        if angle is not None:
+            _check_within(name, angle, -30, 130)
+            bend[joints] *= sign * np.radians(angle) / bend[joints].sum()
+    _check_within("sacral_slope_deg", sacral_slope_deg, -20, 90)
+    x_axis = np.array([1.0, 0.0, 0.0])
+    below, above = _upright_lengths()
+    template = SpineTemplate(below, above, bend[:, None] * x_axis, -np.radians(sacral_slope_deg) * x_axis)
+    if shape_coefficients is not None:
+        template = _deformed(template, np.asarray(shape_coefficients, np.float64))
+
+    if trunk_length_mm is None and stature_mm is not None:
+        _check_within("stature_mm", stature_mm, 500, 2500)
+        trunk_length_mm = stature_mm * anatomy.TRUNK_PER_STATURE
+    if trunk_length_mm is None:
+        return template
+    _check_within("trunk_length_mm", trunk_length_mm, 150, 800)
+    size = trunk_length_mm / trunk_length(template)
+    return replace(template, below_mm=size * template.below_mm, above_mm=size * template.above_mm, size=size)
+
+
+def trunk_length(template: SpineTemplate) -> float:
+    """Distance (mm) from the tip of C7's spinous process to the median sacral crest at S2, at rest."""
+    T = forward_kinematics(template, SpinePose())
+    c7, s1 = T[LEVELS.index("C7")], T[-1]
+    tip = c7[:3, :3] @ anatomy.VERTEBRAE["C7"].spinous_tip * template.size + c7[:3, 3]
+    base = s1[:3, :3] @ anatomy.BASE_POINT_IN_S1_MM * template.size + s1[:3, 3]
+    return float(np.linalg.norm(tip - base))
+
+
+def _upright_lengths() -> tuple[np.ndarray, np.ndarray]:
+    """below and above: a joint stands in the middle of its disc (C1-C2: in the middle of the atlas)."""
+    sizes = [anatomy.VERTEBRAE[level] for level in LEVELS[:-1]]
+    top = np.array([v.body_y + v.mid_height / 2 for v in sizes] + [0.0])
+    below = np.zeros((N_JOINTS, 3))
+    below[:, 1] = top[1:] + anatomy.mid_disc_height_mm() / 2
+    below[0, 1] = anatomy.SPACING_MM[0] + sizes[0].body_y
+    above = np.zeros((N_JOINTS, 3))
+    above[:, 1] = anatomy.SPACING_MM - below[:, 1]
+    return below, above
+
+
+def _deformed(template: SpineTemplate, coefficients: np.ndarray) -> SpineTemplate:
+    """The template with T1 ... L5 turned and stretched as the shape modes turn and stretch their mean
+    curve."""
+    modes = load_shape_modes()
+    steps = [curve[:-1] - curve[1:] for curve in (modes.mean, modes.curve(coefficients))]  # upwards
+    lengths = [np.linalg.norm(step, axis=1, keepdims=True) for step in steps]
+    mean, own = (step / length for step, length in zip(steps, lengths, strict=True))
+    turn = np.cross(mean, own)
+    sine = np.linalg.norm(turn, axis=1, keepdims=True)
+    turn *= np.arcsin(np.clip(sine, 0, 1)) / np.maximum(sine, 1e-12)
+    # A vertebra turns with the segments above and below it; the neck goes with T1, the sacrum stays.
+    first, last = LEVELS.index(CURVE_LEVELS[0]), LEVELS.index(CURVE_LEVELS[-1])
+    of_vertebra = np.vstack([turn[:1], (turn[:-1] + turn[1:]) / 2, turn[-1:]])
+    R = forward_kinematics(template, SpinePose())[:, :3, :3]
+    R[first : last + 1] = so3_exp(of_vertebra) @ R[first : last + 1]
+    rest = template.rest_rotation_rad.copy()
+    rest[first : last + 1] = so3_log(np.swapaxes(R[first + 1 : last + 2], 1, 2) @ R[first : last + 1])
+    stretch = np.ones((N_JOINTS, 1))
+    stretch[first:last] = lengths[1] / lengths[0]
+    return replace(
+        template,
+        below_mm=stretch * template.below_mm,
+        above_mm=stretch * template.above_mm,
+        rest_rotation_rad=rest,
+    )
+
+
 def _chain(
     template: SpineTemplate, v: np.ndarray, R_root: np.ndarray, R_joint: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -164,6 +258,11 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cross product along axis 1 of broadcastable arrays (np.cross is several times slower here)."""
     (a0, a1, a2), (b0, b1, b2) = np.moveaxis(a, 1, 0), np.moveaxis(b, 1, 0)
     return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=1)
+
+
+def _check_within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise BadInput(f"{value} is outside {low} ... {high}", where=name)
 
 
 def _own_array(owner: object, name: str, shape: tuple[int, ...]) -> None:
