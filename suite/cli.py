@@ -1,0 +1,228 @@
+"""Command lines: groups that import a command only when it is called, errors as one line, exit codes.
+
+``suite`` itself: ``doctor``, ``report`` and, through the entry points ``suite.modules``, the modules' commands.
+Exit codes: 0 done, 1 failed, 2 unusable input or usage, 3 something optional is missing, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from suite.errors import BackendUnavailable, ConfigError, SuiteError, did_you_mean
+
+if TYPE_CHECKING:
+    from suite.config import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are given as ``name -> ("module:attribute", "one line of help")``.
+
+    The module is imported when the command is called or asked for its own help, not when the group lists it.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def lazy(self) -> Mapping[str, tuple[str, str]]:
+        """Commands that are not imported yet."""
+        return self._lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *self.lazy()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or cmd_name not in self.lazy():
+            return command
+        module, _, attribute = self.lazy()[cmd_name][0].partition(":")
+        loaded = getattr(importlib.import_module(module), attribute)
+        return getattr(loaded, "command", loaded)  # what `entry` returns carries its command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.commands.get(name)
+            rows.append((name, self.lazy()[name][1] if command is None else command.get_short_help_str(90)))
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            close = did_you_mean(name, self.list_commands(ctx))
+            hint = f" Did you mean {close!r}?" if close else ""
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def entry(command: click.Command) -> Callable[[], None]:
+    """``command`` as the function that a console script calls; it carries the command as ``.command``.
+
+    What the user can mend is said in one line (one for each problem of a configuration), without a traceback.
+    """
+
+    def main() -> None:
+        sys.exit(_run(command))
+
+    main.command = command  # type: ignore[attr-defined]
+    return main
+
+
+def _run(command: click.Command) -> int:
+    try:
+        result = command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+    except SuiteError as error:
+        lines = str(error).splitlines() if isinstance(error, ConfigError) else [" ".join(str(error).split())]
+        for line in lines:
+            click.echo(line, err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes once more on its way out
+        return _BROKEN_PIPE
+    except ModuleNotFoundError as error:
+        from suite.doctor import missing
+
+        unavailable = missing(error)
+        if unavailable is None:
+            raise
+        click.echo(str(unavailable), err=True)
+        return unavailable.exit_code
+
+
+def with_config(model: Callable[[], type[Config]]) -> Callable[[F], F]:
+    """Give a command ``--config FILE``, ``--schema`` and trailing ``key=value`` settings.
+
+    The command receives ``loaded``, the :class:`suite.config.Loaded` configuration. ``model`` returns the
+    Config class; it is a function so that the class is imported only when the command runs. Write this
+    decorator last, next to the function, so that the settings come after the command's own arguments.
+    """
+
+    def show_schema(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            import json
+
+            from suite.config import schema
+
+            click.echo(json.dumps(schema(model()), indent=2))
+            ctx.exit()
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(*args: Any, config_file: Path | None, settings: tuple[str, ...], **kwargs: Any) -> Any:
+            from suite.config import load_config
+
+            stray = next((setting for setting in settings if "=" not in setting), None)
+            if stray is not None:
+                raise click.UsageError(f"Unexpected argument {stray!r}; settings are written key=value.")
+            return function(*args, loaded=load_config(model(), config_file, settings), **kwargs)
+
+        file = click.Path(dir_okay=False, path_type=Path)
+        wrapped: Any = click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")(command)
+        wrapped = click.option(
+            "--schema",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=show_schema,
+            help="Print the JSON schema of the configuration, for editors, and leave.",
+        )(wrapped)
+        return click.option("--config", "config_file", type=file, help="Configuration file (YAML).")(wrapped)
+
+    return decorate
+
+
+def announced(name: str, purpose: str) -> Callable[[], None]:
+    """The whole command line of a part that is planned and not built: one line of help, and exit code 3."""
+    tolerant = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+    @click.command(name, help=f"Announced, not built in this version: {purpose}", context_settings=tolerant)
+    def command() -> None:
+        raise BackendUnavailable(name, f"announced, but not built in this version ({purpose})")
+
+    return entry(command)
+
+
+class _Modules(LazyGroup):
+    """The commands of ``suite`` and below them those of the installed modules."""
+
+    def lazy(self) -> Mapping[str, tuple[str, str]]:
+        return _modules()
+
+
+@functools.lru_cache(maxsize=1)
+def _modules() -> dict[str, tuple[str, str]]:
+    from importlib.metadata import entry_points
+
+    found = entry_points(group="suite.modules")
+    return {point.name: (point.value, _first_line(point.value.partition(":")[0])) for point in found}
+
+
+def _first_line(module: str) -> str:
+    """The first line of a package's docstring, read without importing it."""
+    import ast
+    import importlib.util
+
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return "(cannot be found)"
+    documented = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+    return (documented or module).splitlines()[0]
+
+
+@click.group(cls=_Modules)
+@click.version_option(package_name="vision-suite")
+def suite() -> None:
+    """Vision with a report at the end: what is installed, what was run, and every module's commands."""
+
+
+@suite.command()
+def doctor() -> None:
+    """Say what is installed, what is missing and what it would enable."""
+    from suite.doctor import show
+
+    show()
+
+
+@suite.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("index.html"),
+    show_default=True,
+    help="The page to write.",
+)
+def report(runs: tuple[Path, ...], out: Path) -> None:
+    """Write one index page over run folders."""
+    from suite.report.index import write_index
+
+    click.echo(write_index(runs, out))
+
+
+main = entry(suite)
