@@ -1,4 +1,4 @@
-"""Triangle meshes and point clouds: arrays that were checked at the door and are read-only inside."""
+"""Triangle meshes and point clouds: arrays that were checked once, at the door."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Mesh:
             raise BadInput(
                 f"{what}: face {row} is {faces[row].tolist()} but there are {len(vertices)} vertices"
             )
-        _put(self, "vertices", vertices)
-        _put(self, "faces", faces)
-        _put(self, "vertex_colors", _colors(self.vertex_colors, len(vertices), what))
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+        object.__setattr__(self, "vertex_colors", _colors(self.vertex_colors, len(vertices), what))
 
     def face_normals(self) -> Float[np.ndarray, "m 3"]:
         """Unit normals; zero for a face without area."""
@@ -106,7 +106,7 @@ class Mesh:
 
     def with_color(self, rgb: Sequence[int]) -> Mesh:
         """The same mesh in one colour (sRGB, 0-255)."""
-        colors = np.broadcast_to(np.asarray(rgb, np.uint8), (len(self.vertices), 3))
+        colors = np.tile(np.asarray(rgb, np.uint8), (len(self.vertices), 1))
         return replace(self, vertex_colors=colors)
 
     @staticmethod
@@ -144,13 +144,13 @@ class PointCloud:
 
     def __post_init__(self) -> None:
         points = _vectors(self.points, "point cloud: points")
-        _put(self, "points", points)
-        _put(self, "colors", _colors(self.colors, len(points), "point cloud"))
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "colors", _colors(self.colors, len(points), "point cloud"))
         if self.normals is not None:
             normals = _vectors(self.normals, "point cloud: normals")
             if len(normals) != len(points):
                 raise BadInput(f"point cloud: {len(normals)} normals for {len(points)} points")
-            _put(self, "normals", _unit(normals))
+            object.__setattr__(self, "normals", _unit(normals))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -233,11 +233,3 @@ def _affine(T: Any) -> np.ndarray:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1.0)
-
-
-def _put(owner: Any, field: str, array: np.ndarray | None) -> None:
-    """Set a field of a frozen dataclass to a read-only view; the caller's own array stays writable."""
-    if array is not None:
-        array = array[...]
-        array.setflags(write=False)
-    object.__setattr__(owner, field, array)

@@ -106,14 +106,6 @@ def test_refused_at_the_door(make, message):
         make()
 
 
-def test_inside_arrays_are_read_only_and_the_callers_are_not():
-    vertices = CORNERS.copy()
-    mesh = Mesh(vertices, CUBE.faces)
-    with pytest.raises(ValueError, match="read-only"):
-        mesh.vertices[0] = 1
-    vertices[0, 0] = 0.0
-
-
 def test_cloud_normals_stay_normal_to_a_sheared_plane():
     rng = np.random.default_rng(0)
     points = np.c_[rng.normal(size=(50, 2)), np.zeros(50)]
