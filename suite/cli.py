@@ -1,6 +1,6 @@
 """Command lines: groups that import a command only when it is called, errors as one line, exit codes.
 
-``suite`` itself: ``doctor``, ``report`` and, through the entry points ``suite.modules``, the modules' commands.
+``suite`` itself: ``doctor``, ``report`` and, through the entry points ``suite.modules``, modules.
 Exit codes: 0 done, 1 failed, 2 unusable input or usage, 3 something optional is missing, 130 interrupted.
 """
 

@@ -101,9 +101,8 @@ def show(console: Console | None = None) -> None:
         else:
             found = str(finding.found)
         note = "" if finding.section == "required" and not missing else finding.note
-        table.add_row(
-            finding.section if finding.section != section else "", finding.name, found, _plain(note)
-        )
+        first = finding.section != section or not console.is_terminal
+        table.add_row(finding.section if first else "", finding.name, found, escape(note))
         section = finding.section
     console.print(table)
 
