@@ -16,8 +16,8 @@ _TIGHT_UNITS = {"deg": "°", "°": "°"}  # written against the number; every ot
 class Metric:
     """One figure. `better` is None where neither direction is (a count, a setting).
 
-    `interval` is (low, high) in the same unit; a value or bound that could not be measured is NaN, which people
-    read as a dash and JSON as null. ValueError for an empty key, an unknown direction or a reversed interval.
+    `interval` is (low, high) in the same unit; what could not be measured is NaN: a dash, in JSON
+    null. ValueError for an empty key, an unknown direction or a reversed interval.
     """
 
     key: str
