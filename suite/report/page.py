@@ -205,10 +205,7 @@ class _Columns:
 
 
 def _card(metric: Metric, label: str, flag: Flag | None) -> str:
-    value, unit = (
-        metric.text.removesuffix(metric.unit),
-        metric.unit if metric.text.endswith(metric.unit) else "",
-    )
+    value, _, unit = metric.text.partition("\N{NO-BREAK SPACE}")
     lines = [metric.interval_text, metric.note, DIRECTIONS.get(metric.better or "", "")]
     small = "".join(f'<dd class="more">{escape(line)}</dd>' for line in lines if line)
     mark = icon_html(flag) if flag else ""

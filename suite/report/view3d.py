@@ -28,6 +28,8 @@ BODY_VIEWS: dict[str, tuple[float, float, float]] = {
     "Top": (0.0, 1.0, 0.0),
 }
 DIVERGING = ((0.0, "#2166ac"), (0.25, "#8fbcdb"), (0.5, "#f4f1ea"), (0.75, "#f0a582"), (1.0, "#b2182b"))
+# gl-mesh3d reads this in clip space, so the light turns with the camera: over the viewer's left shoulder.
+_LIGHT = {"x": -50, "y": 70, "z": 0}
 _LIGHTING = {"ambient": 0.5, "diffuse": 0.62, "specular": 0.12, "roughness": 0.55, "fresnel": 0.05}
 
 
@@ -218,6 +220,7 @@ class View3D:
             | arrays
             | {
                 "lighting": _LIGHTING,
+                "lightposition": _LIGHT,
                 "flatshading": False,
             }
         )
