@@ -71,22 +71,22 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def entry(command: click.Command) -> Callable[[], None]:
+def entry(command: click.Command, name: str | None = None) -> Callable[[], None]:
     """``command`` as the function that a console script calls; it carries the command as ``.command``.
 
     What the user can mend is said in one line (one for each problem of a configuration), without a traceback.
     """
 
     def main() -> None:
-        sys.exit(_run(command))
+        sys.exit(_run(command, name or Path(sys.argv[0]).name))
 
     main.command = command  # type: ignore[attr-defined]
     return main
 
 
-def _run(command: click.Command) -> int:
+def _run(command: click.Command, name: str) -> int:
     try:
-        result = command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
+        result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except SuiteError as error:
