@@ -1,0 +1,31 @@
+"""What every test shares: shapes checked at run time, and outside data that may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Before any of their modules is imported: every array annotation in a signature is then checked on every call.
+_hook = install_import_hook(["suite", "spine"], "beartype.beartype")
+
+# Seeded by each test's own name, and no time limit on a machine that others use too.
+settings.register_profile("suite", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+
+@pytest.fixture
+def data() -> Callable[[str], Path]:
+    """Finds a data set such as ``spine/ais_backs``; the test is skipped, naming the set, where it is absent."""
+    from suite.files import data_folder
+
+    def find(name: str) -> Path:
+        folder = data_folder(name)
+        if folder is None:
+            pytest.skip(f"the data set {name} is not on this machine (SUITE_DATA names the folder of all sets)")
+        return folder
+
+    return find
