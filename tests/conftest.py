@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Before any of their modules is imported: every array annotation in a signature is then checked on every call.
+# Before any of their modules is imported: every annotation in a signature is then checked on every call.
 _hook = install_import_hook(["suite", "spine"], "beartype.beartype")
 
 # Seeded by each test's own name, and no time limit on a machine that others use too.
@@ -19,13 +19,13 @@ settings.load_profile("suite")
 
 @pytest.fixture
 def data() -> Callable[[str], Path]:
-    """Finds a data set such as ``spine/ais_backs``; the test is skipped, naming the set, where it is absent."""
+    """Finds a data set such as ``spine/ais_backs``; skips the test, naming the set, where it is absent."""
     from suite.files import data_folder
 
     def find(name: str) -> Path:
         folder = data_folder(name)
         if folder is None:
-            pytest.skip(f"the data set {name} is not on this machine (SUITE_DATA names the folder of all sets)")
+            pytest.skip(f"the data set {name} is not on this machine (SUITE_DATA names their folder)")
         return folder
 
     return find

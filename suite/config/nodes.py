@@ -123,7 +123,7 @@ def join_key(path: Iterable[str]) -> str:
     """("a", "0", "b.c") -> ``a.0[b.c]``."""
     text = ""
     for part in path:
-        if not part or re.search(r"[.\[\]=]", part):
+        if not part or re.search(r"[.\[\]=\s]", part):
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part

@@ -22,6 +22,7 @@ from suite.config.nodes import (
     to_plain,
 )
 from suite.config.reader import read_yaml
+from suite.config.references import escape
 
 
 def apply_override(
@@ -89,7 +90,7 @@ class _Setter:
         value = self.default(path)
         if value is NO_DEFAULT or not isinstance(value, (dict, list)):
             return Mapping(self.place)
-        return from_plain(value, Place("default", rank=self.place.rank, kind="default"))
+        return from_plain(_escaped(value), Place("default", rank=self.place.rank, kind="default"))
 
     def indexed(self, parent: Node, depth: int) -> bool:
         """Whether the part after ``depth - 1`` others is an index into ``parent``; says why if it is not."""
@@ -107,6 +108,15 @@ class _Setter:
 
     def say(self, text: str) -> None:
         self.problems.append(Problem(self.place, join_key(self.path), text))
+
+
+def _escaped(value: Any) -> Any:
+    """A model's default as it would have to be written, so that no reference is seen in its strings."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return escape(value) if isinstance(value, str) else value
 
 
 def _start_afresh(section: Mapping, new_type: Node) -> None:
