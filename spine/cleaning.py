@@ -1,11 +1,12 @@
-"""A raw cloud made into the points of one person's skin: no stray points, no wall, no islands. All lengths in mm."""
+"""A raw cloud made into the points of one person's skin: no stray points, no wall, no islands. All lengths in
+mm."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 WALL_WIDTH_MM = 600.0
 """A plane that stays flat over this distance in two directions is a wall or a floor: no back does."""
@@ -28,9 +29,9 @@ def thin_out(points_mm: Float[np.ndarray, "n 3"], voxel_mm: float) -> tuple[np.n
 def is_inlier(
     points_mm: Float[np.ndarray, "n 3"], k: int = 8, n_sigma: float = 4.0
 ) -> Bool[np.ndarray, " n"]:
-    """Statistical outlier removal: False where the mean distance to k neighbours is n_sigma robust deviations above the
-    median of all (Rusu et al. 2008, Robotics and Autonomous Systems 56)."""
-    distance = cKDTree(points_mm).query(points_mm, k=min(k + 1, len(points_mm)))[0][:, 1:].mean(1)
+    """Statistical outlier removal: False where the mean distance to k neighbours is n_sigma robust deviations
+    above the median of all (Rusu et al. 2008, Robotics and Autonomous Systems 56)."""
+    distance = KDTree(points_mm).query(points_mm, k=min(k + 1, len(points_mm)))[0][:, 1:].mean(1)
     centre = np.median(distance)
     spread = 1.4826 * np.median(np.abs(distance - centre))
     return distance <= centre + n_sigma * max(spread, 0.25 * centre)
@@ -39,7 +40,8 @@ def is_inlier(
 def in_largest_component(
     points_mm: Float[np.ndarray, "n 3"], voxel_mm: float = 12.0
 ) -> tuple[Bool[np.ndarray, " n"], int]:
-    """Whether each point belongs to the largest 26-connected set of occupied voxels; and how many sets there are."""
+    """Whether each point belongs to the largest 26-connected set of occupied voxels; and how many sets there
+    are."""
     voxel = np.floor((points_mm - points_mm.min(0)) / voxel_mm).astype(np.int64)
     size = voxel.max(0) + 1
     if np.prod(size.astype(float)) > 2e8:  # a few stray points far away: look at coarser voxels
@@ -54,10 +56,11 @@ def in_largest_component(
 def on_wall(
     points_mm: Float[np.ndarray, "n 3"], tolerance_mm: float = 12.0, trials: int = 400, seed: int = 0
 ) -> Bool[np.ndarray, " n"]:
-    """Whether each point lies on the cloud's dominant plane, if that plane is a wall or a floor; else all False.
+    """Whether each point lies on the cloud's dominant plane, if that plane is a wall or a floor; else all
+    False.
 
-    RANSAC (Fischler & Bolles 1981) on a sample, refined by least squares. A wall holds at least 15 % of the points and is
-    wider than WALL_WIDTH_MM in both directions.
+    RANSAC (Fischler & Bolles 1981) on a sample, refined by least squares. A wall holds at least 15 % of the
+    points and is wider than WALL_WIDTH_MM in both directions.
     """
     none = np.zeros(len(points_mm), bool)
     if np.sort(np.ptp(points_mm, axis=0))[-2] < WALL_WIDTH_MM:
@@ -86,13 +89,14 @@ def on_wall(
 def point_noise_mm(
     points_mm: Float[np.ndarray, "n 3"], k: int = 24, samples: int = 3000, seed: int = 0
 ) -> float:
-    """Standard deviation of single points along z: residuals of a quadric through the k nearest in (x, y), median over
-    the surface. Errors shared by neighbouring points do not show in it. Points in the body frame, one layer."""
+    """Standard deviation of single points along z: residuals of a quadric through the k nearest in (x, y),
+    median over the surface. Errors shared by neighbouring points do not show in it. Points in the body frame,
+    one layer."""
     k = min(k, len(points_mm))
     if k < 10:
         return float("nan")
     centre = np.random.default_rng(seed).choice(len(points_mm), min(samples, len(points_mm)), replace=False)
-    near = cKDTree(points_mm[:, :2]).query(points_mm[centre, :2], k=k)[1]
+    near = KDTree(points_mm[:, :2]).query(points_mm[centre, :2], k=k)[1]
     d = points_mm[near] - points_mm[centre, None]
     scale = np.abs(d[..., :2]).max((1, 2))[:, None] + 1e-9
     x, y, z = d[..., 0] / scale, d[..., 1] / scale, d[..., 2]
@@ -103,7 +107,7 @@ def point_noise_mm(
 
 def normals_of(points_mm: Float[np.ndarray, "n 3"], k: int = 16) -> Float[np.ndarray, "n 3"]:
     """Unit normals by PCA over the k nearest points, pointing to the viewer (z >= 0 in the body frame)."""
-    near = cKDTree(points_mm).query(points_mm, k=min(k, len(points_mm)))[1]
+    near = KDTree(points_mm).query(points_mm, k=min(k, len(points_mm)))[1]
     d = points_mm[near] - points_mm[near].mean(1, keepdims=True)
     normals = np.linalg.eigh(d.swapaxes(1, 2) @ d)[1][..., 0]
     return np.where(normals[:, 2:] < 0, -normals, normals)

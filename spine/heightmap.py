@@ -1,8 +1,8 @@
 """The back as a height map z(x, y), and what is read from it: curvature and left-right asymmetry.
 
-x runs to the subject's right, y up, z towards the viewer behind the subject, all in mm; arrays are indexed [row, column] =
-[y, x] with y rising. Curvature is positive where the skin bulges towards the viewer: a sphere of radius R has k1 = k2 = 1/R,
-the furrow over the spine has k2 < 0.
+x runs to the subject's right, y up, z towards the viewer behind the subject, all in mm; arrays are indexed
+[row, column] = [y, x] with y rising. Curvature is positive where the skin bulges towards the viewer: a sphere
+of radius R has k1 = k2 = 1/R, the furrow over the spine has k2 < 0.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from scipy.ndimage import binary_erosion, gaussian_filter, gaussian_filter1d, ma
 from suite.errors import BadInput
 
 LAYER_GAP_MM = 40.0
-"""Skin this far in front of the posterior-most skin of the same small cell belongs to another layer (an arm, the chest)."""
+"""Skin this far in front of the posterior-most skin of the same small cell belongs to another layer (an arm,
+the chest)."""
 
 
 @dataclass(frozen=True)
 class HeightMap:
     """A back seen by a viewer behind it, on a regular grid.
 
-    x_mm (nx,), y_mm (ny,) rise evenly with the same step; z_mm (ny, nx) is finite everywhere: measured where `observed`,
-    interpolated along the row or continued from the nearest measured value elsewhere, so that filters run.
+    x_mm (nx,), y_mm (ny,) rise evenly with the same step; z_mm (ny, nx) is finite everywhere: measured where
+    `observed`, interpolated along the row or continued from the nearest measured value elsewhere, so that
+    filters run.
     """
 
     x_mm: Float[np.ndarray, " nx"]
@@ -53,7 +55,8 @@ class HeightMap:
         return map_coordinates(self.z_mm, self._cells(x, y), order=1, mode="nearest")
 
     def is_observed(self, x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
-        """Whether the cell nearest to (x, y) was measured; False beyond the grid. x and y broadcast together."""
+        """Whether the cell nearest to (x, y) was measured; False beyond the grid. x and y broadcast
+        together."""
         x, y = np.broadcast_arrays(np.asarray(x_mm, float), np.asarray(y_mm, float))
         row, column = np.rint(self._cells(x, y)).astype(int)
         inside = (row >= 0) & (row < len(self.y_mm)) & (column >= 0) & (column < len(self.x_mm))
@@ -67,8 +70,8 @@ class HeightMap:
 class CurvatureMaps:
     """Curvature of a height map's skin, each (ny, nx); positive = convex towards the viewer, k1 >= k2.
 
-    shape_index: Koenderink & van Doorn 1992 (Image and Vision Computing 10): 1 dome, .5 ridge, 0 saddle, -.5 rut, -1 cup.
-    valid: measured, and at least two smoothing lengths away from anything that was not.
+    shape_index: Koenderink & van Doorn 1992 (Image and Vision Computing 10): 1 dome, .5 ridge, 0 saddle, -.5
+    rut, -1 cup. valid: measured, and at least two smoothing lengths away from anything that was not.
     """
 
     mean_per_mm: Float[np.ndarray, "ny nx"]
@@ -84,8 +87,9 @@ def rasterize(
 ) -> HeightMap:
     """Height map of points in the body frame, by splatting and normalised Gaussian filtering.
 
-    sigma_mm defaults to one cell, or .8 of the mean distance between points where they are sparser than the grid. A cell
-    counts as observed when a point lies within about 1.5 sigma. Where layers overlap the posterior-most is kept.
+    sigma_mm defaults to one cell, or .8 of the mean distance between points where they are sparser than the
+    grid. A cell counts as observed when a point lies within about 1.5 sigma. Where layers overlap the
+    posterior-most is kept.
     """
     points = np.asarray(points_mm, float)
     points = points[np.isfinite(points).all(1)]
@@ -93,7 +97,7 @@ def rasterize(
         raise BadInput(
             f"{len(points)} finite points make no surface", hint="check that the scan was read whole"
         )
-    points = posterior_layer(points, cell_mm=max(4.0 * spacing_mm, 8.0))
+    points = points[posterior_layer(points, cell_mm=max(4.0 * spacing_mm, 8.0))]
 
     low = np.floor(points[:, :2].min(0) / spacing_mm) - 1
     nx, ny = (np.ceil(points[:, :2].max(0) / spacing_mm) - low + 2).astype(int)
@@ -116,6 +120,21 @@ def rasterize(
     return HeightMap(x_mm, y_mm, z_mm, observed)
 
 
+def posterior_layer(points_mm: Float[np.ndarray, "n 3"], cell_mm: float = 8.0) -> Bool[np.ndarray, " n"]:
+    """False for points more than LAYER_GAP_MM in front of the posterior-most skin of the same cell in (x,
+    y)."""
+    cell = np.floor((points_mm[:, :2] - points_mm[:, :2].min(0)) / cell_mm).astype(np.int64)
+    key = cell[:, 1] * (cell[:, 0].max() + 1) + cell[:, 0]
+    order = np.lexsort((points_mm[:, 2], key))
+    first = np.flatnonzero(np.diff(key[order], prepend=-1))
+    count = np.diff(first, append=len(order))
+    # the third point from the top where there are enough: one flying pixel must not hide the skin below it
+    top = points_mm[order[first + count - 1 - np.where(count >= 8, 2, 0)], 2]
+    keep = np.empty(len(points_mm), bool)
+    keep[order] = points_mm[order, 2] > np.repeat(top, count) - LAYER_GAP_MM
+    return keep
+
+
 def mean_point_distance(points_mm: Float[np.ndarray, "n 3"]) -> float:
     """Square root of the area per point seen along z, mm; the area is counted in cells of 10 mm."""
     cells = np.unique(np.floor(np.asarray(points_mm)[:, :2] / 10.0).astype(np.int64), axis=0)
@@ -123,12 +142,14 @@ def mean_point_distance(points_mm: Float[np.ndarray, "n 3"]) -> float:
 
 
 def curvature_maps(height: HeightMap, sigma_mm: float = 8.0) -> CurvatureMaps:
-    """Principal curvatures of the skin after Gaussian smoothing with sigma_mm (do Carmo, Differential Geometry, 3.3)."""
+    """Principal curvatures of the skin after Gaussian smoothing with sigma_mm (do Carmo, Differential
+    Geometry, 3.3)."""
     step = height.spacing_mm
     sigma = sigma_mm / step
 
     def derivative(order_y: int, order_x: int) -> np.ndarray:
-        smooth = gaussian_filter(height.z_mm, sigma, order=(order_y, order_x), mode="nearest")
+        smooth = gaussian_filter1d(height.z_mm, sigma, axis=0, order=order_y, mode="nearest")
+        smooth = gaussian_filter1d(smooth, sigma, axis=1, order=order_x, mode="nearest")
         return smooth / step ** (order_y + order_x)
 
     zx, zy = derivative(0, 1), derivative(1, 0)
@@ -150,8 +171,8 @@ def asymmetry_map(
 ) -> HeightMap:
     """Left-right asymmetry about a line: (z(x0 + o) - z(x0 - o)) / 2 over offsets o, row by row; odd in o.
 
-    line_x_mm gives x0 on every row of `height`. The result's x_mm are the offsets, positive to the subject's right, where
-    a positive value is a right-sided prominence. observed where both sides were.
+    line_x_mm gives x0 on every row of `height`. The result's x_mm are the offsets, positive to the subject's
+    right, where a positive value is a right-sided prominence. observed where both sides were.
     """
     line = np.asarray(line_x_mm, float)
     if line.shape != height.y_mm.shape:
@@ -164,23 +185,11 @@ def asymmetry_map(
 
 
 def smoothed(height: HeightMap, sigma_x_mm: float, sigma_y_mm: float) -> HeightMap:
-    """The same map with z filtered by a Gaussian. Along y the back is smooth: sigma_y of 8-10 mm with sigma_x of 2-4 mm
-    takes most of the noise away and keeps the furrow, which runs along y."""
+    """The same map with z filtered by a Gaussian. Along y the back is smooth: sigma_y of 8-10 mm with sigma_x
+    of 2-4 mm takes most of the noise away and keeps the furrow, which runs along y."""
     z = gaussian_filter1d(height.z_mm, sigma_y_mm / height.spacing_mm, axis=0, mode="nearest")
     z = gaussian_filter1d(z, sigma_x_mm / height.spacing_mm, axis=1, mode="nearest")
     return HeightMap(height.x_mm, height.y_mm, z, height.observed)
-
-
-def posterior_layer(points: np.ndarray, cell_mm: float) -> np.ndarray:
-    cell = np.floor((points[:, :2] - points[:, :2].min(0)) / cell_mm).astype(np.int64)
-    key = cell[:, 1] * (cell[:, 0].max() + 1) + cell[:, 0]
-    order = np.lexsort((points[:, 2], key))
-    first = np.flatnonzero(np.diff(key[order], prepend=-1))
-    count = np.diff(first, append=len(order))
-    # the third point from the top where there are enough: one flying pixel must not hide the skin below it
-    top = points[order[first + count - 1 - np.where(count >= 8, 2, 0)], 2]
-    keep = points[order, 2] > np.repeat(top, count) - LAYER_GAP_MM
-    return points[order[keep]]
 
 
 def _splat(
@@ -199,7 +208,8 @@ def _splat(
 
 
 def _fill(z: np.ndarray) -> np.ndarray:
-    """NaN runs interpolated along the row, continued to its sides; empty rows between the nearest rows that are not."""
+    """NaN runs interpolated along the row, continued to its sides; empty rows between the nearest rows that
+    are not."""
     z = z.copy()
     column = np.arange(z.shape[1])
     known = np.isfinite(z)

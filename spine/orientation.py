@@ -1,4 +1,5 @@
-"""Which way is up, and which side of the person is seen."""
+"""Which way is up, and which side of the trunk is seen: candidate frames, each judged by the evidence for a
+back."""
 
 from __future__ import annotations
 
@@ -6,19 +7,117 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+
+from spine.evidence import BackEvidence, back_evidence
+from spine.heightmap import mean_point_distance, rasterize
+from suite.errors import BadInput
 
 Axis = Literal["auto", "+x", "-x", "+y", "-y", "+z", "-z"]
+
+COARSE_MM = 6.0
+FRONT_SCORE, SURE_SCORE = -0.8, 0.5
+"""BackEvidence.score: below the first lie 93 % of fronts and no back; above the second, 97 % of backs."""
+FILE_UP_BONUS = 1.0
+"""In favour of the axis that files of this kind usually have upwards."""
+WHOLE_BODY_MM = 1150.0
+"""Seen over more than this height it is a person from head to foot: only the trunk is looked at."""
 
 
 @dataclass(frozen=True)
 class Upright:
-    """R_body_input turns input axes into body axes (x right, y up, z posterior)."""
+    """R_body_input turns input axes into body axes (x right, y up, z posterior); evidence is measured in
+    them."""
 
     R_body_input: Float[np.ndarray, "3 3"]
     gravity_known: bool
+    evidence: BackEvidence
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+
+
+def upright(
+    points_mm: Float[np.ndarray, "n 3"],
+    up: Axis = "auto",
+    facing: Axis = "auto",
+    down_input: Float[np.ndarray, " 3"] | None = None,
+    where: str | None = None,
+) -> Upright:
+    """Body axes of a person's cloud in input axes, in mm.
+
+    `up` and `facing` (from the person to the viewer behind) state an axis of the file; down_input is gravity.
+    What is not given is found among the file's axes: the viewer's side by the trunk's thinnest direction, in
+    which an open surface bulges; up by the shape of a back. Raises BadInput where no back, or the front of a
+    trunk, is seen.
+    """
+    some = np.random.default_rng(0).choice(len(points_mm), min(len(points_mm), 9000), replace=False)
+    points = np.asarray(points_mm, float)[some]
+    centre = np.median(points, axis=0)
+    gravity_known = down_input is not None or up != "auto"
+    ups = [-_unit(np.asarray(down_input, float))] if down_input is not None else []
+    if up != "auto":
+        ups = [axis_vector(up)]
+    sides, notes, flags = _viewer_sides(points, ups, facing)
+
+    best: tuple[float, np.ndarray, BackEvidence, np.ndarray] | None = None
+    for z in sides:
+        usual = _usual_up(z, centre)
+        for y in ups or [s * e for e in np.eye(3) if abs(e @ z) < 0.5 for s in (1.0, -1.0)]:
+            R = _axes(y, z)
+            if (
+                not ups
+                and _tall(points @ R.T) < _tall(points @ _axes(np.cross(R[2], R[1]), z).T) - WHOLE_BODY_MM / 2
+            ):
+                continue  # a person from head to foot, lying across this candidate
+            body = points @ R.T
+            body = body[crop_to_trunk(body)]
+            evidence = back_evidence(rasterize(body, COARSE_MM)) if len(body) > 200 else None
+            if evidence is None:
+                continue
+            merit = _merit(evidence, body) + FILE_UP_BONUS * bool(not ups and y @ usual > 0.9)
+            if best is None or merit > best[0]:
+                best = merit, R, evidence, y
+    if best is None:
+        raise BadInput(
+            "no back found: nowhere is skin seen to both sides of a mid-line",
+            where,
+            "show the back from neck to sacrum, and state --up if the file's axes are unusual",
+        )
+    _, R, evidence, y = best
+    if down_input is not None and up == "auto":
+        notes.append("up: gravity of the recording")
+    else:
+        notes.append(f"up: {_axis_name(y)} of the file ({'stated' if ups else 'by the shape of the back'})")
+    if evidence.score < FRONT_SCORE and facing == "auto":
+        raise BadInput(
+            f"this looks like the front of the trunk, or the lower back is missing: {evidence}",
+            where,
+            "scan the bare back from neck to sacrum; if this is one, state --facing",
+        )
+    if evidence.score < SURE_SCORE:
+        flags.append(f"hardly looks like a back: {evidence}")
+    if abs(evidence.yaw_deg) > 15:
+        c, s = np.cos(np.radians(evidence.yaw_deg)), np.sin(np.radians(evidence.yaw_deg))
+        R = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ R
+        notes.append(f"turned by {evidence.yaw_deg:.0f} deg about the vertical to face the viewer")
+    return Upright(R, gravity_known, evidence, tuple(notes), tuple(flags))
+
+
+def crop_to_trunk(points_mm: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+    """False for head, legs and spread arms of a whole person in body axes; all True if less is there.
+
+    The trunk is taken as 49-87 % of the stature and +-13 % of it to the sides of the middle (Drillis &
+    Contini 1966: hip at 53 %, shoulder at 82 %, half the shoulders' breadth 13 %).
+    """
+    low, high = np.percentile(points_mm[:, 1], [0.3, 99.7])
+    stature = high - low
+    if stature < WHOLE_BODY_MM:
+        return np.ones(len(points_mm), bool)
+    level = (points_mm[:, 1] - low) / stature
+    trunk = (level > 0.49) & (level < 0.87)
+    if not trunk.any():
+        return trunk
+    return trunk & (np.abs(points_mm[:, 0] - np.median(points_mm[trunk, 0])) < 0.13 * stature)
 
 
 def axis_vector(axis: str) -> Float[np.ndarray, " 3"]:
@@ -28,10 +127,88 @@ def axis_vector(axis: str) -> Float[np.ndarray, " 3"]:
     return vector
 
 
-def upright(points_mm: Float[np.ndarray, "n 3"], up: Axis = "auto", facing: Axis = "auto") -> Upright:
-    """Body axes of a cloud. facing is the direction from the person to the viewer behind (posterior)."""
-    centre = np.median(points_mm, axis=0)
-    camera = abs(centre[2]) > 0.3 * np.ptp(points_mm, axis=0).max()
-    y = axis_vector(up if up != "auto" else "-y" if camera and centre[2] > 0 else "+y")
-    z = axis_vector(facing if facing != "auto" else "-z" if camera and centre[2] > 0 else "+z")
-    return Upright(np.stack([np.cross(y, z), y, z]), up != "auto")
+def _merit(evidence: BackEvidence, body: np.ndarray) -> float:
+    """Log-odds of this candidate being the upright one: conditional logit on the same bodies, turned four
+    ways."""
+    wide, tall = np.ptp(np.percentile(body[:, :2], [1, 99], axis=0), axis=0)
+    return float(
+        0.7 * np.clip(evidence.s_profile_mm / 20, -3, 3)
+        + 0.7 * np.clip(evidence.score, -4, 4)
+        + 4.0 * np.clip(np.log(tall / max(wide, 1.0)), -0.35, 0.35)
+    )
+
+
+def _viewer_sides(
+    points: np.ndarray, ups: list[np.ndarray], facing: Axis
+) -> tuple[list[np.ndarray], list[str], list[str]]:
+    """Directions in which the viewer may stand: one for an open surface, both for a closed body."""
+    if facing != "auto":
+        return [axis_vector(facing)], [f"viewer: {facing} of the file (stated)"], []
+    flags: list[str] = []
+    d = points - points.mean(0)
+    if ups:  # the thinnest horizontal direction
+        d = d - np.outer(d @ ups[0], ups[0])
+        z = _unit(np.linalg.eigh(d.T @ d)[1][:, 1])
+    else:
+        normal = np.linalg.eigh(d.T @ d)[1][:, 0]
+        z = np.eye(3)[np.abs(normal).argmax()]
+        off = np.degrees(np.arccos(min(1.0, abs(float(normal @ z)))))
+        flags = (
+            [f"the trunk lies {off:.0f} deg off the file's axes: upright is uncertain"] if off > 30 else []
+        )
+    side = _axes(ups[0] if ups else np.eye(3)[np.abs(z).argmin()], z)
+    seen = points @ side.T
+    if _layered(seen):
+        return [z, -z], ["closed body: its back was chosen by shape"], flags
+    bulge = _bulge(seen)
+    return [z if bulge > 0 else -z], ["open surface: seen from the side on which it bulges"], flags
+
+
+def _layered(points: np.ndarray) -> bool:
+    """Whether skin lies before skin over a good part of the outline, as in a closed body."""
+    size = max(15.0, 3 * mean_point_distance(points))
+    cell = np.floor((points[:, :2] - points[:, :2].min(0)) / size).astype(np.int64)
+    key = cell[:, 1] * (cell[:, 0].max() + 1) + cell[:, 0]
+    order = np.lexsort((points[:, 2], key))
+    first = np.flatnonzero(np.diff(key[order], prepend=-1))
+    gap = np.diff(points[order, 2], prepend=points[order[0], 2])
+    gap[first] = 0
+    return bool((np.maximum.reduceat(gap, first) > 60).mean() > 0.3)
+
+
+def _bulge(points: np.ndarray) -> float:
+    """Stronger principal curvature of the quadric through an open surface, positive if it bulges towards
+    +z."""
+    d = points - np.median(points, axis=0)
+    x, y = d[:, 0] / 100, d[:, 1] / 100
+    near = (np.abs(x) < 1.6) & (np.abs(y) < 1.6)
+    A = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)[near]
+    a, b, c = np.linalg.lstsq(A, d[near, 2], rcond=None)[0][3:]
+    k = np.linalg.eigvalsh([[a, b / 2], [b / 2, c]])
+    return float(-k[np.abs(k).argmax()])
+
+
+def _usual_up(z: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """-y where a camera at the origin looks along +z (computer vision), else +y, or +z where y is the viewing
+    axis."""
+    if z[2] < -0.9 and centre[2] > 250:
+        return np.array([0.0, -1.0, 0.0])
+    return np.array([0.0, 1.0, 0.0]) if abs(z[1]) < 0.5 else np.array([0.0, 0.0, 1.0])
+
+
+def _axes(y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    z = _unit(z - (z @ y) * y)
+    return np.stack([np.cross(y, z), y, z])
+
+
+def _tall(points: np.ndarray) -> float:
+    return float(np.ptp(np.percentile(points[:, 1], [1, 99])))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def _axis_name(vector: np.ndarray) -> str:
+    axis = int(np.abs(vector).argmax())
+    return f"{'+' if vector[axis] > 0 else '-'}{'xyz'[axis]}"
