@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from suite.files import atomic_write
 from suite.report.band import Band
 from suite.report.flag import ICONS, Flag, check_flag, icon_html
-from suite.report.metric import MISSING, format_number, sensible_decimals
+from suite.report.metric import MISSING, Metric, format_number, sensible_decimals
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -35,7 +35,7 @@ class Link:
             raise ValueError(f"a link in a report leads to a file beside it, not to {self.href!r}")
 
 
-Cell = str | bool | int | float | Link | Band | None
+Cell = str | bool | int | float | Metric | Link | Band | None
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _plain(cell: Any) -> Cell:
 
 
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+    return isinstance(cell, (int, float, Metric)) and not isinstance(cell, bool)
 
 
 def _cell_text(cell: Cell, decimals: int | None) -> str:
@@ -195,6 +195,8 @@ def _cell_text(cell: Cell, decimals: int | None) -> str:
 
 
 def _csv_field(cell: Cell) -> str:
+    if isinstance(cell, (Metric, Band)):
+        cell = cell.value
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, (bool, int)):

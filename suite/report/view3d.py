@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from suite.report.metric import format_number
+
 if TYPE_CHECKING:
     from suite.geometry.mesh import Mesh
 
@@ -61,6 +63,7 @@ class View3D:
         self.alt = alt
         self._traces: list[dict[str, Any]] = []
         self._layers: dict[str, _Layer] = {}
+        self._scales: list[str] = []
         self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
 
     def meshes(
@@ -101,17 +104,19 @@ class View3D:
             raise ValueError(f"{values.shape} values for {len(mesh.vertices)} vertices")
         if limit is None:
             limit = float(np.nanpercentile(np.abs(values), 98)) or 1.0
-        bar = {"title": {"text": escape(label), "side": "right"}, "thickness": 12, "len": 0.6, "x": 1.0}
         trace = self._mesh_trace(mesh) | {
             "intensity": _packed(np.nan_to_num(values)),
             "cmin": -limit,
             "cmax": limit,
             "colorscale": [list(stop) for stop in DIVERGING],
-            "colorbar": bar | {"outlinewidth": 0},
+            "showscale": False,  # drawn by the page instead: legible on a phone, and on paper
             "hovertemplate": "%{intensity:.2f}<extra></extra>",
         }
-        self._add(
-            layer, trace, mesh.vertices, "linear-gradient(90deg, #2166ac, #f4f1ea, #b2182b)", 1.0, visible
+        ramp = f"linear-gradient(90deg, {', '.join(color for _, color in DIVERGING)})"
+        self._add(layer, trace, mesh.vertices, ramp, 1.0, visible)
+        self._scales.append(
+            f'<p class="scale">{escape(label)} <span>{format_number(-limit)}</span>'
+            f'<span class="ramp" style="background:{ramp}"></span><span>{format_number(limit)}</span></p>'
         )
 
     def line(
@@ -170,6 +175,7 @@ class View3D:
             f'<div class="layers" role="group" aria-label="Layers">{switches}</div></div>'
             f'<div class="stage" style="height:{self.height_px}px" role="img" '
             f'aria-label="{escape(self.alt)}"></div>'
+            f"{''.join(self._scales)}"
             '<p class="trouble" hidden>This scene needs a browser with WebGL and scripts allowed.</p>'
             f'<script type="application/json">{data}</script></div>'
         )
