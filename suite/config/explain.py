@@ -76,9 +76,9 @@ def _describe(details: ErrorDetails, spot: _Spot) -> tuple[Place, str, str, str]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         discriminator = str(context.get("discriminator", "type")).strip("'")
         found = models(spot.annotation)
-        allowed = re.findall(r"'([^']*)'", str(context.get("expected_tags", ""))) or sorted(
-            {tag for model in found for tag in _literals(model, discriminator)}
-        )
+        allowed = re.findall(r"'([^']*)'", str(context.get("expected_tags", ""))) or [
+            tag for model in found for tag in _literals(model, discriminator)
+        ]
         if kind == "union_tag_not_found":
             return spot.place, key, f"no {discriminator!r} given{_suggest('', allowed)}", ""
         entry = child(spot.node, discriminator)

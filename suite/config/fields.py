@@ -86,6 +86,8 @@ def default_at(model: type[BaseModel], path: KeyPath, root: Node) -> Any:
         node = None if entry is None else entry.node
         if node is not None:
             value = NO_DEFAULT  # given, so that the field's own default is out of play
+        elif value is NO_DEFAULT:
+            break
     return _plain(value)
 
 

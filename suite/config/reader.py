@@ -49,7 +49,9 @@ def read_yaml(text: str, where: Place, problems: list[Problem]) -> Node | None:
         position = error.position if isinstance(error.position, int) else 0
         before = text[:position]
         place = _at(where, before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
-        problems.append(Problem(place, "", f"the character {error.character!r} is not allowed in YAML"))
+        problems.append(
+            Problem(place, "", f"the character {_character(error.character)} is not allowed in YAML")
+        )
     except RecursionError:
         problems.append(Problem(where, "", "nested too deeply"))
     return None
@@ -95,11 +97,13 @@ class _Builder:
             return Sequence([self.build(item, (*path, str(i)), parents) for i, item in items], place)
         if isinstance(node, yaml_nodes.MappingNode) and node.tag == _TAG + "map":
             return self.mapping(node, place, path, parents)
-        return self.broken(place, path, f"the tag {_short(node.tag)} is not allowed; write plain data")
+        return self.forbidden(place, path, node.tag)
 
     def scalar(self, node: yaml_nodes.ScalarNode, place: Place, path: KeyPath) -> Node:
         if node.tag == _TAG + "str":
             return Scalar(node.value, place)
+        if node.tag not in (_PLAIN, *(_TAG + known for known in ("int", "float", "bool", "null"))):
+            return self.forbidden(place, path, node.tag)
         value = parse_scalar(node.value)
         kind = "null" if value is None else type(value).__name__
         if node.tag in (_PLAIN, _TAG + kind):
@@ -147,6 +151,9 @@ class _Builder:
                 self.broken(place, path, "'<<' takes an alias of a mapping, or a list of them")
         return entries
 
+    def forbidden(self, place: Place, path: KeyPath, tag: str) -> Broken:
+        return self.broken(place, path, f"the tag {_short(tag)} is not allowed; write plain data")
+
     def broken(self, place: Place, path: KeyPath, text: str) -> Broken:
         self.problems.append(Problem(place, join_key(path), text))
         return Broken(place)
@@ -160,6 +167,10 @@ def _at(where: Place, line: int, column: int) -> Place:
 
 def _short(tag: str) -> str:
     return tag.replace(_TAG, "!!")
+
+
+def _character(value: object) -> str:
+    return repr(chr(value)) if isinstance(value, int) else repr(value)
 
 
 def _say(problem: str) -> str:

@@ -91,7 +91,7 @@ class _Resolver:
             if not isinstance(target, Scalar):
                 kind = "mapping" if isinstance(target, Mapping) else "list"
                 return self.broken(
-                    path, place, f"{match.group()} is a {kind}, which cannot stand inside a string"
+                    path, place, f"{match.group()} is a {kind}, it cannot stand inside a string"
                 )
             parts.append(target.value if isinstance(target.value, str) else format_scalar(target.value))
         return Scalar("".join(parts) + text[at:], place)

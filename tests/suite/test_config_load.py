@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -215,6 +215,7 @@ roots = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(roots)
 def test_a_configuration_written_down_loads_equal(tmp_path_factory: pytest.TempPathFactory, root: Root):
     file = tmp_path_factory.mktemp("round") / "x.yaml"
