@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from suite.errors import BadInput
 
@@ -34,15 +34,11 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         for key in ("width", "height"):
-            value = getattr(self, key)
-            if not float(value).is_integer() or value < 1:
-                raise BadInput(f"camera {key} is {value}", hint="give a whole number of pixels, 1 or more")
-            object.__setattr__(self, key, int(value))
+            if getattr(self, key) < 1:
+                raise BadInput(f"camera {key} is {getattr(self, key)}", hint="give the image size in pixels")
         for key in ("fx", "fy", "cx", "cy"):
-            value = float(getattr(self, key))
-            if not math.isfinite(value):
-                raise BadInput(f"camera {key} is {value}", hint="give pixels")
-            object.__setattr__(self, key, value)
+            if not math.isfinite(getattr(self, key)):
+                raise BadInput(f"camera {key} is {getattr(self, key)}", hint="give a number of pixels")
         for key in ("fx", "fy"):
             if getattr(self, key) <= 0:
                 raise BadInput(
@@ -86,10 +82,10 @@ class PinholeCamera:
         y = z * ((np.arange(self.height) - self.cy) / self.fy)[:, None]
         return np.stack([x, y, z], axis=-1)
 
-    def contains(self, pixels: Float[np.ndarray, "*batch 2"]) -> np.ndarray:
+    def contains(self, pixels: Float[np.ndarray, "*batch 2"]) -> Bool[np.ndarray, "*batch"]:
         """Whether each pixel position lies on the image; False for NaN."""
         u, v = np.asarray(pixels)[..., 0], np.asarray(pixels)[..., 1]
-        return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
+        return np.asarray((u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5))
 
     def scaled(self, factor: float) -> PinholeCamera:
         """The camera of the image resized by `factor`; its size is rounded to whole pixels."""
@@ -111,7 +107,7 @@ class PinholeCamera:
             )
         return PinholeCamera(width, height, self.fx, self.fy, self.cx - left, self.cy - top)
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, int | float]:
         """Plain dict with the keys width, height, fx, fy, cx, cy."""
         return {k: getattr(self, k) for k in ("width", "height", "fx", "fy", "cx", "cy")}
 
@@ -125,8 +121,6 @@ class PinholeCamera:
 
         Raises BadInput for missing keys, text where numbers belong, and lens distortion other than zero.
         """
-        if not isinstance(values, Mapping):
-            raise BadInput(f"camera intrinsics are a {type(values).__name__}, not a JSON object", where)
         given = dict(values)
         if "intrinsic_matrix" in given:
             given |= _from_column_major(given["intrinsic_matrix"], where)
@@ -143,11 +137,14 @@ class PinholeCamera:
         for k in keys:
             if isinstance(given[k], bool) or not isinstance(given[k], int | float):
                 raise BadInput(f"camera {k} is {given[k]!r}, not a number", where)
+        for k in ("width", "height"):
+            if not float(given[k]).is_integer():
+                raise BadInput(f"camera {k} is {given[k]}", where, hint="give a whole number of pixels")
         for k in ("coeffs", "distortion"):
             if any(abs(float(c)) > 1e-12 for c in given.get(k) or ()):
                 raise BadInput(f"lens distortion ({k}) is not zero", where, hint="undistort the images first")
         try:
-            return cls(**{k: given[k] for k in keys})
+            return cls(*(int(given[k]) for k in keys[:2]), *(float(given[k]) for k in keys[2:]))
         except BadInput as error:
             raise BadInput(error.what, where, error.hint) from None
 

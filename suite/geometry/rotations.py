@@ -109,9 +109,9 @@ def is_rigid(T: Float[np.ndarray, "*batch 4 4"], tolerance: float = 1e-6) -> Boo
 
 
 def transform_points(
-    T: Float[np.ndarray, "*batch 4 4"], points: Float[np.ndarray, "*batch n 3"]
-) -> Float[np.ndarray, "*batch n 3"]:
-    """`R p + t` for every point; leading axes of T and points broadcast. A single point (3,) is taken too."""
+    T: Float[np.ndarray, "*batch 4 4"], points: Float[np.ndarray, "*points 3"]
+) -> Float[np.ndarray, "*result 3"]:
+    """`R p + t` for points (*batch, n, 3), whose leading axes broadcast with T's, or for one point (3,)."""
     T, points = np.asarray(T, np.float64), np.asarray(points, np.float64)
     if points.ndim == 1:
         return transform_points(T, points[None])[..., 0, :]

@@ -124,8 +124,6 @@ def test_bad_intrinsics_are_named_with_their_file(change, message):
 def test_all_missing_keys_are_listed():
     with pytest.raises(BadInput, match="lack fx, cy"):
         PinholeCamera.from_json({"width": 4, "height": 4, "fy": 3, "cx": 2})
-    with pytest.raises(BadInput, match="not a JSON object"):
-        PinholeCamera.from_json([1, 2])  # type: ignore[arg-type]
 
 
 def test_another_image_size_is_refused():

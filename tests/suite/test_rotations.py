@@ -151,9 +151,9 @@ def test_leading_axes_are_independent():
     assert so3_log(np.zeros((0, 3, 3))).shape == (0, 3)
 
 
-def test_float32_and_lists_are_taken_in_float64():
+def test_float32_is_taken_in_float64():
     assert so3_exp(np.ones(3, np.float32)).dtype == np.float64
-    assert se3_exp([0, 0, 0, 0, 0, 1]).dtype == np.float64  # pyright: ignore[reportArgumentType]
+    assert se3_inverse(np.eye(4, dtype=np.float32)).dtype == np.float64
 
 
 @pytest.mark.parametrize(
