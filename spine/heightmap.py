@@ -97,7 +97,7 @@ def rasterize(
         raise BadInput(
             f"{len(points)} finite points make no surface", hint="check that the scan was read whole"
         )
-    points = points[posterior_layer(points, cell_mm=max(4.0 * spacing_mm, 8.0))]
+    points = points[posterior_layer(points)]
 
     low = np.floor(points[:, :2].min(0) / spacing_mm) - 1
     nx, ny = (np.ceil(points[:, :2].max(0) / spacing_mm) - low + 2).astype(int)
@@ -120,25 +120,28 @@ def rasterize(
     return HeightMap(x_mm, y_mm, z_mm, observed)
 
 
-def posterior_layer(points_mm: Float[np.ndarray, "n 3"], cell_mm: float = 8.0) -> Bool[np.ndarray, " n"]:
-    """False for points more than LAYER_GAP_MM in front of the posterior-most skin of the same cell in (x,
-    y)."""
-    cell = np.floor((points_mm[:, :2] - points_mm[:, :2].min(0)) / cell_mm).astype(np.int64)
-    key = cell[:, 1] * (cell[:, 0].max() + 1) + cell[:, 0]
-    order = np.lexsort((points_mm[:, 2], key))
+def posterior_layer(points_mm: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+    """False for points well in front of the posterior-most skin seen in the same small cell of (x, y).
+
+    Cells are so large that skin leaves hardly any empty (8 mm, or 4 distances between points), and the gap so
+    large that steep flanks stay whole (LAYER_GAP_MM, or 3 cells).
+    """
+    cell_mm = max(8.0, 4 * mean_point_distance(points_mm))
+    key, z = _cell_keys(points_mm, cell_mm), points_mm[:, 2] - points_mm[:, 2].min()
+    order = np.argsort(key * (z.max() + 1.0) + z)
     first = np.flatnonzero(np.diff(key[order], prepend=-1))
     count = np.diff(first, append=len(order))
     # the third point from the top where there are enough: one flying pixel must not hide the skin below it
     top = points_mm[order[first + count - 1 - np.where(count >= 8, 2, 0)], 2]
     keep = np.empty(len(points_mm), bool)
-    keep[order] = points_mm[order, 2] > np.repeat(top, count) - LAYER_GAP_MM
+    keep[order] = points_mm[order, 2] > np.repeat(top, count) - max(LAYER_GAP_MM, 3 * cell_mm)
     return keep
 
 
 def mean_point_distance(points_mm: Float[np.ndarray, "n 3"]) -> float:
     """Square root of the area per point seen along z, mm; the area is counted in cells of 10 mm."""
-    cells = np.unique(np.floor(np.asarray(points_mm)[:, :2] / 10.0).astype(np.int64), axis=0)
-    return float(np.sqrt(100.0 * len(cells) / max(len(points_mm), 1)))
+    cells = len(np.unique(_cell_keys(points_mm, 10.0)))
+    return float(np.sqrt(100.0 * cells / max(len(points_mm), 1)))
 
 
 def curvature_maps(height: HeightMap, sigma_mm: float = 8.0) -> CurvatureMaps:
@@ -190,6 +193,12 @@ def smoothed(height: HeightMap, sigma_x_mm: float, sigma_y_mm: float) -> HeightM
     z = gaussian_filter1d(height.z_mm, sigma_y_mm / height.spacing_mm, axis=0, mode="nearest")
     z = gaussian_filter1d(z, sigma_x_mm / height.spacing_mm, axis=1, mode="nearest")
     return HeightMap(height.x_mm, height.y_mm, z, height.observed)
+
+
+def _cell_keys(points_mm: np.ndarray, cell_mm: float) -> np.ndarray:
+    """One number for each cell of (x, y)."""
+    column, row = np.floor((points_mm[:, :2] - points_mm[:, :2].min(0)) / cell_mm).astype(np.int64).T
+    return row * (column.max() + 1) + column
 
 
 def _splat(

@@ -50,7 +50,9 @@ def upright(
     which an open surface bulges; up by the shape of a back. Raises BadInput where no back, or the front of a
     trunk, is seen.
     """
-    some = np.random.default_rng(0).choice(len(points_mm), min(len(points_mm), 9000), replace=False)
+    whole = np.ptp(np.percentile(points_mm, [0.3, 99.7], axis=0), axis=0).max() > WHOLE_BODY_MM
+    n = min(len(points_mm), 60_000 if whole else 9000)
+    some = np.random.default_rng(0).choice(len(points_mm), n, replace=False)
     points = np.asarray(points_mm, float)[some]
     centre = np.median(points, axis=0)
     gravity_known = down_input is not None or up != "auto"

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from suite.errors import BadInput
 from suite.geometry.camera import PinholeCamera
 
-SAMPLED_POINTS = 80_000
+SAMPLED_POINTS = 200_000
 """A mesh with fewer vertices is sampled at this many places of its surface."""
 
 Intrinsics = PinholeCamera | Mapping[str, Any] | str | Path
@@ -101,7 +101,7 @@ def _from_depth(path: Path, intrinsics: Intrinsics | None, depth_unit_m: float) 
         depth, unit, note = _array(path), None, "depth array"
     if depth.shape != (camera.height, camera.width):
         raise BadInput(
-            f"depth is {depth.shape[1]} x {depth.shape[0]} px, not {camera.width} x {camera.height} as its camera",
+            f"depth is {depth.shape[1]} x {depth.shape[0]} px, its camera {camera.width} x {camera.height}",
             path,
             "use the intrinsics of this stream and resolution",
         )

@@ -1,6 +1,6 @@
 """A scan of a bare back -> BackSurface: one person's skin, in mm, upright, seen from behind.
 
-back_surface reads as the pipeline: units, wall, islands, thinning, stray points, upright frame, checks.
+back_surface reads as the pipeline: units, wall, islands, upright frame, posterior layer, strays, checks.
 """
 
 from __future__ import annotations
@@ -134,12 +134,6 @@ def back_surface(
     _check_count(len(points), where)
     largest, islands = cleaning.in_largest_component(points, max(12.0, 2.5 * mean_point_distance(points)))
     keep(largest, f"{islands - 1} islands apart from the person")
-    if len(points) > MAX_POINTS:
-        n = len(points)
-        points, first = cleaning.thin_out(points, _voxel_for(points, MAX_POINTS))
-        colors = None if colors is None else colors[first]
-        notes.append(f"thinned from {n} to {len(points)} points")
-    keep(cleaning.is_inlier(points), "strays")
     _check_count(len(points), where)
     _check_size(points, where)
 
@@ -148,9 +142,14 @@ def back_surface(
     T[:3, :3] = frame.R_body_input
     points = points @ T[:3, :3].T
     keep(crop_to_trunk(points), "head, legs and arms")
-    keep(
-        posterior_layer(points, cell_mm=max(8.0, 2 * mean_point_distance(points))), "hidden behind other skin"
-    )
+    keep(posterior_layer(points), "hidden behind other skin")
+    if len(points) > MAX_POINTS:
+        n = len(points)
+        points, first = cleaning.thin_out(points, _voxel_for(points, MAX_POINTS))
+        colors = None if colors is None else colors[first]
+        notes.append(f"thinned from {n} to {len(points)} points")
+    keep(cleaning.is_inlier(points), "strays")
+    _check_count(len(points), where)
     T[:3, 3] = -np.median(points, axis=0)
     points = points + T[:3, 3]
 
