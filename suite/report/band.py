@@ -19,9 +19,9 @@ class Band:
     ValueError for a reversed or infinite range.
     """
 
-    value: float
-    usual: tuple[float, float]
-    interval: tuple[float, float] | None = None
+    value: float | int
+    usual: tuple[float | int, float | int]
+    interval: tuple[float | int, float | int] | None = None
 
     def __post_init__(self) -> None:
         for name, pair in (("usual range", self.usual), ("interval", self.interval)):
@@ -47,7 +47,7 @@ class Band:
         known = [bound for bound in (self.value, *(self.interval or ())) if math.isfinite(bound)]
         start, end = min([low - room, *known]), max([high + room, *known])
 
-        def place(value: float) -> float:
+        def place(value: float | int) -> float:
             return round(MARGIN + (WIDTH - 2 * MARGIN) * (value - start) / (end - start), 1)
 
         middle = HEIGHT / 2

@@ -107,7 +107,7 @@ class Figure:
         )
         return re.sub(r"<svg [^>]*", root, text, count=1).strip()
 
-    def save_png(self, path: str | os.PathLike[str], dpi: float = 160) -> Path:
+    def save_png(self, path: str | os.PathLike[str], dpi: int = 160) -> Path:
         """Write a PNG on white, whole or not at all; returns the path."""
         from matplotlib import rc_context
 
@@ -118,7 +118,9 @@ class Figure:
 
 
 @contextmanager
-def drawing(width: float = 5.4, height: float = 3.6, alt: str = "") -> Iterator[tuple[Figure, Axes]]:
+def drawing(
+    width: float | int = 5.4, height: float | int = 3.6, alt: str = ""
+) -> Iterator[tuple[Figure, Axes]]:
     """`with drawing(alt=...) as (figure, axes):` - everything drawn inside wears the house style.
 
     `width` and `height` in inches; 5.4 fills half a page's width on a screen and stays readable on a phone.

@@ -26,7 +26,7 @@ STATES: dict[str, tuple[str, Flag]] = {
 
 
 def write_index(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
-    """Write the page `out` over run folders and return it; runs that cannot be read are listed with the reason.
+    """Write the page `out` over run folders, return it; those that cannot be read are named, with the reason.
 
     Links are relative, so the page can move together with the runs. Raises BadInput without runs.
     """

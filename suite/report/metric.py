@@ -21,10 +21,10 @@ class Metric:
     """
 
     key: str
-    value: float
+    value: float | int
     unit: str = ""
     better: Literal["lower", "higher"] | None = "lower"
-    interval: tuple[float, float] | None = None
+    interval: tuple[float | int, float | int] | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Metric:
 
     @property
     def _decimals(self) -> int | None:
-        if self.unit == "" and self.value.is_integer() and self.interval is None:
+        if self.unit == "" and float(self.value).is_integer() and self.interval is None:
             return 0  # a count
         if self.interval is None or not math.isfinite(self.value):
             return None
@@ -86,7 +86,7 @@ def metrics_json(name: str, metrics: Iterable[Metric]) -> str:
     return json.dumps({"name": name, "metrics": metrics_dict(metrics)}, allow_nan=False)
 
 
-def sensible_decimals(value: float, significant: int = 3) -> int:
+def sensible_decimals(value: float | int, significant: int = 3) -> int:
     """Decimals that show about `significant` digits of `value`: 3.412 -> 2, 34.12 -> 1, 341.2 -> 0."""
     if not math.isfinite(value) or value == 0:
         return significant - 1
@@ -94,7 +94,7 @@ def sensible_decimals(value: float, significant: int = 3) -> int:
     return min(max(significant - 1 - exponent, 0), 6)
 
 
-def format_number(value: float, decimals: int | None = None) -> str:
+def format_number(value: float | int, decimals: int | None = None) -> str:
     """A number for people: sensible digits, a true minus sign, a dash for what could not be measured."""
     if math.isnan(value):
         return MISSING
@@ -115,5 +115,5 @@ def with_unit(text: str, unit: str) -> str:
     return text + _TIGHT_UNITS.get(unit, f"\N{NO-BREAK SPACE}{unit}")
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | int) -> float | int | None:
     return value if math.isfinite(value) else None

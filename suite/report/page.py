@@ -105,7 +105,7 @@ class Flow:
             caption,
         )
 
-    def columns(self, *widths: float) -> tuple[Flow, ...]:
+    def columns(self, *widths: float | int) -> tuple[Flow, ...]:
         """Columns side by side, of relative `widths`, to be filled one by one; narrow screens stack them."""
         if len(widths) < 2 or min(widths) <= 0:
             raise ValueError(f"columns need two or more positive widths, got {widths}")
@@ -193,7 +193,7 @@ class _Shared:
 
 
 class _Columns:
-    def __init__(self, flows: tuple[Flow, ...], widths: tuple[float, ...]) -> None:
+    def __init__(self, flows: tuple[Flow, ...], widths: tuple[float | int, ...]) -> None:
         self.flows, self.widths = flows, widths
 
     def to_html(self) -> str:

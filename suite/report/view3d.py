@@ -39,7 +39,7 @@ _LIGHTING = {"ambient": 0.5, "diffuse": 0.62, "specular": 0.12, "roughness": 0.5
 class _Layer:
     name: str
     color: str
-    opacity: float
+    opacity: float | int
     visible: bool
     traces: list[int]
 
@@ -52,7 +52,7 @@ class View3D:
 
     def __init__(
         self,
-        views: Mapping[str, tuple[float, float, float]] = BODY_VIEWS,
+        views: Mapping[str, Sequence[float | int]] = BODY_VIEWS,
         height_px: int = 620,
         alt: str = "Interactive 3D scene",
     ) -> None:
@@ -71,7 +71,7 @@ class View3D:
         layer: str,
         meshes: Sequence[Mesh],
         color: str = "#e6d9bd",
-        opacity: float = 1.0,
+        opacity: float | int = 1.0,
         visible: bool = True,
     ) -> None:
         """Add meshes; a mesh's name shows under the pointer. Translucent ones let the pointer through.
@@ -92,7 +92,7 @@ class View3D:
         mesh: Mesh,
         values: Float[np.ndarray, " n"],
         label: str,
-        limit: float | None = None,
+        limit: float | int | None = None,
         visible: bool = True,
     ) -> None:
         """Add a mesh coloured by signed `values` per vertex, blue below zero, red above, with a colour bar.
@@ -124,7 +124,7 @@ class View3D:
         layer: str,
         points: Float[np.ndarray, "n 3"],
         color: str = "#d55e00",
-        width_px: float = 5.0,
+        width_px: int = 5,
         dash: str = "solid",
         name: str = "",
         visible: bool = True,
@@ -142,7 +142,7 @@ class View3D:
         points: Float[np.ndarray, "n 3"],
         labels: Sequence[str] = (),
         color: str = "#0072b2",
-        size_px: float = 6.0,
+        size_px: int = 6,
         show_labels: bool = True,
         visible: bool = True,
     ) -> None:
@@ -201,7 +201,7 @@ class View3D:
         trace: dict[str, Any],
         points: Float[np.ndarray, "n 3"],
         color: str,
-        opacity: float,
+        opacity: float | int,
         visible: bool,
     ) -> None:
         finite = np.asarray(points, float)
