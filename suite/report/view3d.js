@@ -10,18 +10,21 @@
     const [ax, ay, az] = scene.aspect;
     const names = Object.keys(scene.views);
 
-    // The nearest eye on this side from which the whole box is inside the frame.
+    // The nearest eye on this side from which every corner of the scene's box is inside the frame.
     function camera(name) {
       let [x, y, z] = scene.views[name];
-      const length = Math.hypot(x, y, z);
+      if (Math.hypot(x, y) < 1e-3 * Math.abs(z)) y -= 1e-3 * Math.abs(z); // straight down: keep x to the right
+      const length = Math.hypot(x, y, z), flat = Math.hypot(x, y) / length;
       x /= length; y /= length; z /= length;
-      if (Math.abs(z) > 0.999) y = -1e-3; // straight down: keep x to the right
-      const flat = Math.hypot(x, y);
-      const across = (Math.abs(y) * ax + Math.abs(x) * ay) / flat / 2;
-      const upward = (Math.abs(z) * (Math.abs(x) * ax + Math.abs(y) * ay) / flat + flat * az) / 2;
-      const depth = (Math.abs(x) * ax + Math.abs(y) * ay + Math.abs(z) * az) / 2;
+      const across = [-y / flat, x / flat, 0], upward = [-x * z / flat, -y * z / flat, flat];
       const frame = stage.clientWidth / stage.clientHeight;
-      const reach = 0.3 * depth + 1.05 * Math.max(upward, across / Math.min(frame, 1.6)) / HALF_FIELD;
+      let reach = 0;
+      for (const sx of [-0.5, 0.5]) for (const sy of [-0.5, 0.5]) for (const sz of [-0.5, 0.5]) {
+        const corner = [sx * ax, sy * ay, sz * az];
+        const along = (axis) => corner[0] * axis[0] + corner[1] * axis[1] + corner[2] * axis[2];
+        const spread = Math.max(Math.abs(along(upward)), Math.abs(along(across)) / frame);
+        reach = Math.max(reach, along([x, y, z]) + 1.06 * spread / HALF_FIELD);
+      }
       return {
         eye: {x: x * reach, y: y * reach, z: z * reach},
         center: {x: 0, y: 0, z: 0}, up: {x: 0, y: 0, z: 1}, projection: {type: "perspective"},
