@@ -55,6 +55,8 @@ def _check_header(path: Path) -> int:
         data, points, fields = header["DATA"][0], int(header["POINTS"][0]), header["FIELDS"]
         counts = header.get("COUNT", ["1"] * len(fields))
         row = sum(int(s) * int(c) for s, c in zip(header["SIZE"], counts, strict=True))
+        if data not in ("ascii", "binary", "binary_compressed"):
+            raise ValueError
     except (KeyError, IndexError, ValueError):
         raise BadInput(
             "is not a readable PCD file: its header is damaged", path, hint="export it again"
@@ -73,8 +75,8 @@ def _check_header(path: Path) -> int:
     elif data == "binary_compressed":
         with path.open("rb") as stream:
             stream.seek(start)
-            sizes = np.frombuffer(stream.read(8), "<u4")
-        if len(sizes) < 2 or held - 8 < sizes[0]:
+            sizes = stream.read(8)
+        if held < 8 or held - 8 < int.from_bytes(sizes[:4], "little"):
             raise BadInput(
                 "ends inside its compressed data", path, hint="the file is truncated: copy it again"
             )
