@@ -10,17 +10,17 @@ from pathlib import Path
 
 import click
 
+import benchmarks
 from benchmarks import BenchmarkResult, require_data
 from suite.cli import entry
 from suite.errors import BadInput, SuiteError, did_you_mean
 from suite.files import atomic_write
 
-HERE = Path(__file__).parent
 
-
-def names(folder: Path = HERE) -> list[str]:
-    """The benchmarks there are, by the files in the package's folder."""
-    return sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith("_"))
+def files() -> dict[str, Path]:
+    """The benchmarks there are, by name: the files in the package's folder."""
+    found = (path for folder in benchmarks.__path__ for path in Path(folder).glob("*.py"))
+    return {path.stem: path for path in sorted(found) if not path.name.startswith("_")}
 
 
 def run_one(name: str) -> BenchmarkResult:
@@ -60,14 +60,14 @@ def command(chosen: tuple[str, ...], only: tuple[str, ...], json_file: Path | No
     from suite.report.metric import metrics_json
 
     if listed:
-        for name in names():
-            documented = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or ""
+        for name, file in files().items():
+            documented = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
             click.echo(f"{name}: {documented.partition(chr(10))[0]}")
         return 0
-    wanted = list(dict.fromkeys((*chosen, *only))) or names()
+    wanted = list(dict.fromkeys((*chosen, *only))) or list(files())
     for name in wanted:
-        if name not in names():
-            close = did_you_mean(name, names())
+        if name not in files():
+            close = did_you_mean(name, files())
             hint = f"did you mean {close!r}?" if close else "--list names them"
             raise BadInput(f"no benchmark is called {name!r}", hint=hint)
     lines, worst = [], 0

@@ -1,0 +1,52 @@
+# setup | demo | test | bench | lint: each makes .venv by itself, with any Python from 3.10 on, and needs nothing else.
+
+PYTHONS := python3.11 python3.12 python3.13 python3.10 python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO := runs/demo
+
+.DEFAULT_GOAL := setup
+.PHONY: setup demo test bench lint
+
+setup: $(STAMP)
+
+# A Python that is found may still be an empty shim, too old, or one without venv; it is asked, not trusted.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	  found=; \
+	  for python in $(PYTHONS); do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	      found=$$python; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "No Python >= 3.10 with venv among: $(PYTHONS). Install one (on Debian: python3 python3-venv)." >&2; exit 1; \
+	  fi; \
+	  echo "Making .venv with $$($$found --version)"; \
+	  rm -rf .venv; \
+	  $$found -m venv .venv; \
+	fi; \
+	echo "Installing the tested versions (a minute or two)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'; \
+	touch $(STAMP)
+
+demo: $(STAMP)
+	@rm -rf $(DEMO)
+	$(BIN)/spine simulate --out $(DEMO)/subject
+	$(BIN)/spine fit $(DEMO)/subject --out $(DEMO)/fit
+	@echo "The report: $(DEMO)/fit/report.html"
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
+	  $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/fit/report.html"; \
+	fi
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
