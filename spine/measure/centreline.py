@@ -41,8 +41,8 @@ class LineOperator:
     third: Float[np.ndarray, "k 19"]
     place: Float[np.ndarray, " k"]
 
-    def rows(self, upper: float, lower: float) -> slice:
-        """The rows from one place to another, both counted in levels and included."""
+    def rows(self, upper: int, lower: int) -> slice:
+        """The rows from one level (index of `LEVELS`) down to another, both included."""
         first, last = (round((place - C7) * STEPS_PER_LEVEL) for place in (upper, lower))
         return slice(max(first, 0), last + 1)
 
@@ -103,7 +103,7 @@ def torsion_per_m(d1: np.ndarray, d2: np.ndarray, d3: np.ndarray) -> Float[np.nd
 
 def mean_torsion_per_m(
     d1: np.ndarray, d2: np.ndarray, d3: np.ndarray, *, absolute: bool = False
-) -> Float[np.ndarray, " *batch"]:
+) -> Float[np.ndarray, " m"]:
     """Mean torsion, 1/m, weighted by the squared curvature; `absolute` averages its magnitude."""
     binormal = np.cross(d1, d2)
     speed = np.linalg.norm(d1, axis=-1)

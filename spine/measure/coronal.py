@@ -51,13 +51,11 @@ class CurveIdentity:
     side: int
     reach: tuple[int, int]
 
-    def cobb_deg(self, T: Float[np.ndarray, "*batch 25 4 4"]) -> Float[np.ndarray, " *batch"]:
+    def cobb_deg(self, T: Float[np.ndarray, "m 25 4 4"]) -> Float[np.ndarray, " m"]:
         """Cobb angle of this curve: most tilted vertebra above against most tilted below its apex."""
         return self._opening(coronal_tilt_deg(T), self.apex, *self.reach)
 
-    def curve_angle_deg(
-        self, line: LineOperator, d1: Float[np.ndarray, "*batch k 3"]
-    ) -> Float[np.ndarray, " *batch"]:
+    def curve_angle_deg(self, line: LineOperator, d1: Float[np.ndarray, "m k 3"]) -> Float[np.ndarray, " m"]:
         """The same between the inflections of the smooth coronal centre line, whose tangent is most tilted
         there.
         """
@@ -226,7 +224,7 @@ class CobbCalibration:
 @lru_cache(maxsize=1)
 def load_cobb_calibration() -> CobbCalibration | None:
     """The shipped calibration, or None where none is shipped. BadInput for a file that cannot be read."""
-    path = files("spine").joinpath("data", "cobb_calibration.json")
+    path = files("spine") / "data" / "cobb_calibration.json"
     if not path.is_file():
         return None
     try:

@@ -73,8 +73,8 @@ def measure(
         if shape_space is None:
             values[key] = "no table of the population's shape"
             continue
-        distance, limit = normality(T, shape_space, lateral=lateral)
-        values[key], norms[key] = float(distance), (0.0, limit)
+        distance, limit = normality(T[None], shape_space, lateral=lateral)
+        values[key], norms[key] = distance.item(), (0.0, limit)
         if drawn is not None:
             spread[key] = normality(drawn, shape_space, lateral=lateral)[0]
     values |= _skin(points, surface)
@@ -174,10 +174,10 @@ def _curve(
     drawn: np.ndarray | None,
     calibration: CobbCalibration | None,
 ) -> Curve:
-    d1 = identity.line.first @ T[C7:, :3, 3]
-    cobb = float(curve.cobb_deg(T))
+    one = T[None]
+    cobb = curve.cobb_deg(one).item()
     interval = None if drawn is None else _percentiles(curve.cobb_deg(drawn) - cobb, cobb)
-    angle, azimuth = plane_of_maximum_curvature(T, curve.upper, curve.lower)
+    angle, azimuth = plane_of_maximum_curvature(one, curve.upper, curve.lower)
     return Curve(
         region=curve.region,
         side="right" if curve.side > 0 else "left",
@@ -188,11 +188,11 @@ def _curve(
         cobb_interval_deg=interval,
         cobb_calibrated_deg=None if calibration is None else calibration(cobb),
         cobb_calibrated_interval_deg=None if calibration is None else calibration.interval(cobb, interval),
-        curve_angle_deg=float(curve.curve_angle_deg(identity.line, d1)),
+        curve_angle_deg=curve.curve_angle_deg(identity.line, identity.line.derivatives(one)[0]).item(),
         apical_rotation_deg=float(axial_rotation_deg(T)[curve.apex]),
         apical_translation_mm=float(T[curve.apex, 0, 3] - T[S1, 0, 3]),
-        pmc_deg=float(angle),
-        pmc_azimuth_deg=float(azimuth),
+        pmc_deg=angle.item(),
+        pmc_azimuth_deg=azimuth.item(),
     )
 
 

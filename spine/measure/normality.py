@@ -20,23 +20,19 @@ N_MODES = 6
 
 
 def mahalanobis(
-    coefficients: Float[np.ndarray, "*batch k"],
+    coefficients: Float[np.ndarray, "m k"],
     mean: Float[np.ndarray, " k"],
     covariance: Float[np.ndarray, "k k"],
-) -> Float[np.ndarray, " *batch"]:
+) -> Float[np.ndarray, " m"]:
     """Distance of coefficients from a mean in units of a covariance.
 
     LinAlgError where that is not positive definite.
     """
-    difference = np.asarray(coefficients) - mean
-    lower = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(lower, np.moveaxis(difference, -1, 0).reshape(len(lower), -1))
-    return np.sqrt((white**2).sum(0)).reshape(difference.shape[:-1])
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (np.asarray(coefficients) - mean).T)
+    return np.sqrt((white**2).sum(0))
 
 
-def shape_coefficients(
-    T: Float[np.ndarray, "*batch 25 4 4"], modes: ShapeModes
-) -> Float[np.ndarray, "*batch modes"]:
+def shape_coefficients(T: Float[np.ndarray, "m 25 4 4"], modes: ShapeModes) -> Float[np.ndarray, "m modes"]:
     """Coefficients (SD units) of a chain's curve T1 ...
 
     L5: chord upright, mean lateral axis to the right, arc 1.
@@ -53,8 +49,8 @@ def shape_coefficients(
 
 
 def normality(
-    T: Float[np.ndarray, "*batch 25 4 4"], modes: ShapeModes, *, lateral: bool = False
-) -> tuple[Float[np.ndarray, " *batch"], float]:
+    T: Float[np.ndarray, "m 25 4 4"], modes: ShapeModes, *, lateral: bool = False
+) -> tuple[Float[np.ndarray, " m"], float]:
     """Mahalanobis distance of a chain over the first modes (or the lateral ones among them), and its 95 %
     limit.
     """

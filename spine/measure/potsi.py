@@ -23,6 +23,7 @@ from spine.heightmap import HeightMap
 
 _ARM_JUMP_MM = 20.0  # the outline leaps outwards where the arm joins the trunk
 _INDENT_MM = 4.0  # the waist must be narrower than what lies above and below it by this much
+_WAIST_SMOOTHING_MM = 12.0  # the outline comes in steps of one cell
 _NECK_MM = 15.0  # the scan must rise this far above a shoulder for the shoulder to be its own top
 
 
@@ -108,7 +109,7 @@ def _axilla(edge: np.ndarray, y: np.ndarray, above: float) -> int | None:
 
 def _waist(edge: np.ndarray, y: np.ndarray, below: float) -> int | None:
     """The most indented row of the flank; None where it is not narrower than the outline above and below."""
-    smooth = gaussian_filter1d(edge, 3)
+    smooth = gaussian_filter1d(edge, _WAIST_SMOOTHING_MM / (y[1] - y[0]))
     search = np.flatnonzero(y < below)
     if len(search) < 3:
         return None

@@ -113,7 +113,7 @@ VERTEBRA_COLUMNS = {
     "coronal_deg": "tilt seen from behind, right side up positive",
     "axial_deg": "axial rotation, spinous process to the right positive",
     "curvature_per_m": "3D curvature of the centre line",
-    "torsion_per_m": "geometric torsion of the centre line, right-handed positive; empty where nearly straight",
+    "torsion_per_m": "torsion of the centre line, right-handed positive; empty where it is nearly straight",
 }
 """Columns of the table of vertebrae and what they mean."""
 
@@ -169,6 +169,11 @@ class Indices(Mapping[str, Index]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def number(self, key: str) -> float:
+        """The value of an index, NaN where it could not be measured."""
+        value = self.entries[key].value
+        return math.nan if value is None else value
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: `indices` by key, `curves`, `vertebrae`."""

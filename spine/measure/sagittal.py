@@ -24,18 +24,15 @@ _ICT = (C7, T5)
 _ILS = (L1 + 2, S1)
 
 
-def kyphosis_deg(T: Float[np.ndarray, "*batch 25 4 4"], upper: int, lower: int) -> np.ndarray:
-    """Flexion from level `lower` up to level `upper`, (*batch); kyphosis positive.
-
-    Lordosis is its negative.
-    """
+def kyphosis_deg(T: Float[np.ndarray, "m 25 4 4"], upper: int, lower: int) -> Float[np.ndarray, " m"]:
+    """Flexion from level `lower` up to level `upper`; kyphosis positive, lordosis its negative."""
     tilt = sagittal_tilt_deg(T)
     return tilt[..., lower] - tilt[..., upper]
 
 
 @dataclass(frozen=True)
 class SagittalCurves:
-    """Places (counted in levels) and angles between inflections, each (*batch)."""
+    """Places (counted in levels) and angles between inflections, each (m,)."""
 
     cervicothoracic: np.ndarray
     kyphotic_apex: np.ndarray
@@ -46,7 +43,7 @@ class SagittalCurves:
     lordosis_deg: np.ndarray
 
 
-def sagittal_curves(T: Float[np.ndarray, "*batch 25 4 4"], line: LineOperator) -> SagittalCurves:
+def sagittal_curves(T: Float[np.ndarray, "m 25 4 4"], line: LineOperator) -> SagittalCurves:
     """Inflections from the vertebrae's tilts along the smooth line; apices where the line lies farthest back
     (kyphosis) and farthest forward (lordosis) between them. Gravity matters: a person who leans moves the
     apices.

@@ -61,7 +61,7 @@ def identify(
     return ChainIdentity(
         line=line_operator(T),
         curves=tuple(curves),
-        second=max(curves[1:], key=lambda curve: float(curve.cobb_deg(T)), default=None),
+        second=max(curves[1:], key=lambda curve: curve.cobb_deg(T[None]).item(), default=None),
         most_lateral=T1 + int(np.abs(lateral).argmax()),
         most_rotated=T1 + int(np.abs(axial_rotation_deg(T)[_TRUNK]).argmax()),
         region_apices={name: apex_of_region(T, *ends) for name, ends in REGIONS.items()},

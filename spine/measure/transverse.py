@@ -26,8 +26,8 @@ REGIONS: dict[str, tuple[int, int]] = {
 
 
 def plane_of_maximum_curvature(
-    T: Float[np.ndarray, "*batch 25 4 4"], upper: int, lower: int
-) -> tuple[Float[np.ndarray, " *batch"], Float[np.ndarray, " *batch"]]:
+    T: Float[np.ndarray, "m 25 4 4"], upper: int, lower: int
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Largest projected angle (deg, >= 0) between two levels, and the azimuth (deg) of its convexity."""
     azimuth = np.radians(np.arange(-180, 180, 5.0))
     direction = np.stack([np.sin(azimuth), np.cos(azimuth)])
@@ -55,15 +55,15 @@ def apex_of_region(T: Float[np.ndarray, "25 4 4"], upper: int, lower: int) -> in
 
 
 def da_vinci_vector_mm(
-    T: Float[np.ndarray, "*batch 25 4 4"], upper: int, apex: int, lower: int
-) -> Float[np.ndarray, "*batch 2"]:
+    T: Float[np.ndarray, "m 25 4 4"], upper: int, apex: int, lower: int
+) -> Float[np.ndarray, "m 2"]:
     """Vector (to the right, to the back) from the line between the end vertebrae to the apex, seen from
     above.
     """
     return _off_chord(T, upper, apex, lower)[..., [0, 2]]
 
 
-def azimuth_deg(vector: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, " *batch"]:
+def azimuth_deg(vector: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
     """Azimuth of (to the right, to the back)."""
     return np.degrees(np.arctan2(vector[..., 0], vector[..., 1]))
 
