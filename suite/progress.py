@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -19,9 +22,8 @@ def status(what: str) -> Iterator[None]:
     """Say that ``what`` is going on while the block runs."""
     started = time.monotonic()
     if sys.stderr.isatty():
-        from rich.console import Console
-
-        with Console(stderr=True).status(what):
+        with _live(bar=False) as live:
+            live.add_task(what, total=None)
             yield
     else:
         _say(f"{what} ...")
@@ -35,18 +37,41 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         total = len(items)
     started, count = time.monotonic(), 0
     if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track as bar
-
-        for item in bar(items, what, total=total, console=Console(stderr=True), transient=True):
-            yield item
-            count += 1
+        with _live(bar=True) as live:
+            task = live.add_task(what, total=total)
+            for item in items:
+                yield item
+                count += 1
+                live.advance(task)
     else:
         _say(f"{what} ..." if total is None else f"{what}: {total} ...")
         for item in items:
             yield item
             count += 1
     _say(f"{what}: {count} done in {_seconds(started)}")
+
+
+def _live(bar: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) if bar else ()
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        # rich would print what goes to stdout above the bar, on stderr: right on a terminal, wrong in a pipe.
+        redirect_stdout=sys.stdout.isatty(),
+    )
 
 
 def _say(line: str) -> None:

@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 CPU_LIMIT_S = 0.3
 HEAVY = ("torch", "scipy", "open3d", "trimesh", "matplotlib", "plotly", "sklearn")
 
-# Run in a child: calls "module:attribute" and says which heavy packages it so much as tried to import, whether
-# they are installed or not.
+# Run in a child: calls "module:attribute" and says which heavy packages it so much as tried to import,
+# installed or not.
 CHILD = f"""
 import sys
 tried = []
