@@ -116,6 +116,10 @@ SPACING_MM: Float[np.ndarray, " 24"] = np.array([
 persons (SD 1.6-3.1). L5-S1 (to the centre of the end plate): half the body of L5 and a disc of 11.6,
 textbook value."""
 
+ATLAS_BEFORE_DENS_MM = 6.0
+"""The centre of C1, as CT readers mark it, lies behind its anterior arch and so before the dens: textbook
+value."""
+
 PEDICLE_MM: dict[str, tuple[float, float, float]] = {
     "C1": (41.3, -11.2, 15.2), "C2": (33.9, -8.7, 11.7), "C3": (34.3, 1.3, 10.3), "C4": (34.0, 3.1, 9.2),
     "C5": (31.1, 4.0, 8.1), "C6": (32.2, 4.8, 9.6), "C7": (31.2, 1.9, 16.0),

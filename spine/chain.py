@@ -85,8 +85,8 @@ class SpinePose:
         return np.concatenate([*parts, self.joint_rotation_rad.ravel()])
 
     @staticmethod
-    def from_vector(vector: Float[np.ndarray, " 79"]) -> SpinePose:
-        """The inverse of `to_vector`. Raises BadInput for another length."""
+    def from_vector(vector: np.ndarray) -> SpinePose:
+        """The pose of 79 numbers, the inverse of `to_vector`. Raises BadInput for another length."""
         v = np.asarray(vector, np.float64)
         if v.shape != (N_PARAMETERS,):
             raise BadInput(
@@ -163,9 +163,9 @@ def standing_template(
         (slice(t12, N_JOINTS), lordosis_deg, 1, "lordosis_deg"),
     ):
         if angle is not None:
-            _check_within(name, angle, -30, 130)
+            _check_within(name, angle, -30.0, 130.0)
             bend[joints] *= sign * np.radians(angle) / bend[joints].sum()
-    _check_within("sacral_slope_deg", sacral_slope_deg, -20, 90)
+    _check_within("sacral_slope_deg", sacral_slope_deg, -20.0, 90.0)
     x_axis = np.array([1.0, 0.0, 0.0])
     below, above = _upright_lengths()
     template = SpineTemplate(below, above, bend[:, None] * x_axis, -np.radians(sacral_slope_deg) * x_axis)
@@ -173,11 +173,11 @@ def standing_template(
         template = _deformed(template, np.asarray(shape_coefficients, np.float64))
 
     if trunk_length_mm is None and stature_mm is not None:
-        _check_within("stature_mm", stature_mm, 500, 2500)
+        _check_within("stature_mm", stature_mm, 500.0, 2500.0)
         trunk_length_mm = stature_mm * anatomy.TRUNK_PER_STATURE
     if trunk_length_mm is None:
         return template
-    _check_within("trunk_length_mm", trunk_length_mm, 150, 800)
+    _check_within("trunk_length_mm", trunk_length_mm, 150.0, 800.0)
     size = trunk_length_mm / trunk_length(template)
     return replace(template, below_mm=size * template.below_mm, above_mm=size * template.above_mm, size=size)
 
@@ -192,14 +192,16 @@ def trunk_length(template: SpineTemplate) -> float:
 
 
 def _upright_lengths() -> tuple[np.ndarray, np.ndarray]:
-    """below and above: a joint stands in the middle of its disc (C1-C2: in the middle of the atlas)."""
+    """below and above: a joint stands in the middle of its disc, C1-C2 in the dens."""
     sizes = [anatomy.VERTEBRAE[level] for level in LEVELS[:-1]]
     top = np.array([v.body_y + v.mid_height / 2 for v in sizes] + [0.0])
     below = np.zeros((N_JOINTS, 3))
     below[:, 1] = top[1:] + anatomy.mid_disc_height_mm() / 2
-    below[0, 1] = anatomy.SPACING_MM[0] + sizes[0].body_y
     above = np.zeros((N_JOINTS, 3))
     above[:, 1] = anatomy.SPACING_MM - below[:, 1]
+    # The atlas turns about the dens; its own centre lies in front of it.
+    above[0] = [0, -sizes[0].body_y, -anatomy.ATLAS_BEFORE_DENS_MM]
+    below[0, 1] = np.sqrt(anatomy.SPACING_MM[0] ** 2 - anatomy.ATLAS_BEFORE_DENS_MM**2) - above[0, 1]
     return below, above
 
 
@@ -213,9 +215,14 @@ def _deformed(template: SpineTemplate, coefficients: np.ndarray) -> SpineTemplat
     turn = np.cross(mean, own)
     sine = np.linalg.norm(turn, axis=1, keepdims=True)
     turn *= np.arcsin(np.clip(sine, 0, 1)) / np.maximum(sine, 1e-12)
-    # A vertebra turns with the segments above and below it; the neck goes with T1, the sacrum stays.
+    # A segment follows the mean of its two vertebrae. Which of them turns more is told by smoothness alone.
+    # The neck goes with T1, the sacrum stays.
     first, last = LEVELS.index(CURVE_LEVELS[0]), LEVELS.index(CURVE_LEVELS[-1])
-    of_vertebra = np.vstack([turn[:1], (turn[:-1] + turn[1:]) / 2, turn[-1:]])
+    n = len(CURVE_LEVELS)
+    halves = (np.eye(n - 1, n) + np.eye(n - 1, n, 1)) / 2
+    bend = 0.3 * np.diff(np.eye(n), 2, axis=0)
+    target = np.vstack([turn, np.zeros((n - 2, 3))])
+    of_vertebra = np.linalg.lstsq(np.vstack([halves, bend]), target, rcond=None)[0]
     R = forward_kinematics(template, SpinePose())[:, :3, :3]
     R[first : last + 1] = so3_exp(of_vertebra) @ R[first : last + 1]
     rest = template.rest_rotation_rad.copy()

@@ -76,8 +76,8 @@ class ShapeModes:
     def lateral(self) -> np.ndarray:
         return np.abs(self.components[:, :, 0]).sum(1) > np.abs(self.components[:, :, 1:]).sum((1, 2))
 
-    def curve(self, coefficients: Float[np.ndarray, " k"]) -> Float[np.ndarray, "17 3"]:
-        """The curve of the first k modes' coefficients (SD units)."""
+    def curve(self, coefficients: np.ndarray) -> Float[np.ndarray, "17 3"]:
+        """The curve of the first k modes' coefficients (k, in SD). Raises BadInput for anything else."""
         c = np.asarray(coefficients, np.float64)
         if c.ndim != 1 or len(c) > len(self.sd) or not np.isfinite(c).all():
             raise BadInput(
