@@ -15,6 +15,9 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from spine.heightmap import HeightMap
 from suite.errors import BadInput
 
+HALF, NARROW = 0.44, 0.52
+"""Width over height of what is seen, below which half a back is missing, or may be. Whole backs: .6 to .9."""
+
 
 @dataclass(frozen=True)
 class BackEvidence:
@@ -77,12 +80,15 @@ def back_evidence(height: HeightMap) -> BackEvidence | None:
 
     levels = np.linspace(y[0], y[-1], 24)[:, None]
 
-    def beside(low: float, high: float, centre: float = x0) -> np.ndarray:
+    def beside(low: float, high: float, centre: float = float(x0)) -> np.ndarray:
         o = np.arange(low, high + 0.1, 2.5)
         return height.sample(centre + np.concatenate([-o, o]), levels).mean(1)
 
-    profile = beside(0, 50)
-    depth = [beside(20, 45, x0 + shift) - beside(0, 6, x0 + shift) for shift in np.arange(-25.0, 26.0, 5.0)]
+    profile = beside(0.0, 50.0)
+    depth = [
+        beside(20.0, 45.0, float(x0 + shift)) - beside(0.0, 6.0, float(x0 + shift))
+        for shift in np.arange(-25.0, 26.0, 5.0)
+    ]
     return BackEvidence(
         x0_mm=float(x0),
         yaw_deg=float(np.degrees(np.arctan(slope))),
@@ -90,7 +96,7 @@ def back_evidence(height: HeightMap) -> BackEvidence | None:
         s_profile_mm=-float(np.polyfit(np.linspace(-1, 1, 24), profile, 3)[0]),
         hollow_mm=float(np.polyfit(np.linspace(-1, 1, 15), profile[:15], 2)[0]),
         furrow_mm=float(gaussian_filter1d(np.stack(depth, axis=1), 1.5, axis=0).max(1)[:12].mean()),
-        bulge_mm=float((beside(0, 20) - beside(40, 60))[:12].mean()),
+        bulge_mm=float((beside(0.0, 20.0) - beside(40.0, 60.0))[:12].mean()),
     )
 
 
@@ -109,16 +115,15 @@ def completeness_flags(
             where,
             "the back from neck to sacrum is needed (300 mm in a child, 500 in an adult)",
         )
-    middle = rows[int(0.1 * len(rows)) : int(0.55 * len(rows))]
-    wide = float(np.median([_longest_run(height.observed[row]) for row in middle]) * step)
+    wide = float(np.percentile([_longest_run(height.observed[row]) for row in rows], 85) * step)
     seen = f"{wide:.0f} mm wide and {tall:.0f} mm high"
-    if wide < 0.4 * tall and wide < 230:
+    if wide < HALF * tall:
         raise BadInput(
             f"half of the back is missing: what is seen is {seen}", where, "scan both sides of the mid-line"
         )
     flags = []
-    if wide < 0.46 * tall and wide < 230:
-        flags.append(f"one side may be missing: what is seen is {seen}")
+    if wide < NARROW * tall:
+        flags.append(f"narrow: what is seen is {seen}; one side may be missing")
     if tall < 330:
         flags.append(f"short: {tall:.0f} mm from top to bottom; neck or sacrum may be missing")
     if width[rows[-max(2, len(rows) // 20) :]].mean() > 0.93 * width.max():

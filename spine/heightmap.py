@@ -49,20 +49,20 @@ class HeightMap:
     def spacing_mm(self) -> float:
         return float(self.x_mm[1] - self.x_mm[0])
 
-    def sample(self, x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
+    def sample(self, x_mm: np.ndarray | float, y_mm: np.ndarray | float) -> np.ndarray:
         """z at (x, y), bilinear; beyond the grid the value of its edge. x and y broadcast together."""
-        x, y = np.broadcast_arrays(np.asarray(x_mm, float), np.asarray(y_mm, float))
-        return map_coordinates(self.z_mm, self._cells(x, y), order=1, mode="nearest")
+        cells = self._cells(x_mm, y_mm)
+        z = map_coordinates(self.z_mm, cells.reshape(2, -1), order=1, mode="nearest")
+        return z.reshape(cells.shape[1:])
 
-    def is_observed(self, x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
-        """Whether the cell nearest to (x, y) was measured; False beyond the grid. x and y broadcast
-        together."""
-        x, y = np.broadcast_arrays(np.asarray(x_mm, float), np.asarray(y_mm, float))
-        row, column = np.rint(self._cells(x, y)).astype(int)
+    def is_observed(self, x_mm: np.ndarray | float, y_mm: np.ndarray | float) -> np.ndarray:
+        """Whether the cell nearest to (x, y) was measured; False beyond the grid. They broadcast together."""
+        row, column = np.rint(self._cells(x_mm, y_mm)).astype(int)
         inside = (row >= 0) & (row < len(self.y_mm)) & (column >= 0) & (column < len(self.x_mm))
-        return inside & self.observed[np.where(inside, row, 0), np.where(inside, column, 0)]
+        return np.asarray(inside & self.observed[np.where(inside, row, 0), np.where(inside, column, 0)])
 
-    def _cells(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _cells(self, x_mm: np.ndarray | float, y_mm: np.ndarray | float) -> np.ndarray:
+        x, y = np.broadcast_arrays(x_mm, y_mm)
         return np.stack([(y - self.y_mm[0]) / self.spacing_mm, (x - self.x_mm[0]) / self.spacing_mm])
 
 
@@ -100,7 +100,7 @@ def rasterize(
     points = points[posterior_layer(points)]
 
     low = np.floor(points[:, :2].min(0) / spacing_mm) - 1
-    nx, ny = (np.ceil(points[:, :2].max(0) / spacing_mm) - low + 2).astype(int)
+    nx, ny = (int(n) for n in np.ceil(points[:, :2].max(0) / spacing_mm) - low + 2)
     if nx * ny > 25_000_000:
         raise BadInput(
             f"points spread over {nx * spacing_mm:.0f} x {ny * spacing_mm:.0f} mm: too wide for a back",
@@ -151,8 +151,9 @@ def curvature_maps(height: HeightMap, sigma_mm: float = 8.0) -> CurvatureMaps:
     sigma = sigma_mm / step
 
     def derivative(order_y: int, order_x: int) -> np.ndarray:
-        smooth = gaussian_filter1d(height.z_mm, sigma, axis=0, order=order_y, mode="nearest")
-        smooth = gaussian_filter1d(smooth, sigma, axis=1, order=order_x, mode="nearest")
+        # cut later than by default: the kernels of the second derivative must sum to zero
+        smooth = gaussian_filter1d(height.z_mm, sigma, axis=0, order=order_y, mode="nearest", truncate=6)
+        smooth = gaussian_filter1d(smooth, sigma, axis=1, order=order_x, mode="nearest", truncate=6)
         return smooth / step ** (order_y + order_x)
 
     zx, zy = derivative(0, 1), derivative(1, 0)

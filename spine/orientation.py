@@ -61,31 +61,30 @@ def upright(
         ups = [axis_vector(up)]
     sides, notes, flags = _viewer_sides(points, ups, facing)
 
-    best: tuple[float, np.ndarray, BackEvidence, np.ndarray] | None = None
+    candidates: list[tuple[float, np.ndarray, BackEvidence, np.ndarray]] = []
     for z in sides:
         usual = _usual_up(z, centre)
         for y in ups or [s * e for e in np.eye(3) if abs(e @ z) < 0.5 for s in (1.0, -1.0)]:
             R = _axes(y, z)
-            if (
-                not ups
-                and _tall(points @ R.T) < _tall(points @ _axes(np.cross(R[2], R[1]), z).T) - WHOLE_BODY_MM / 2
-            ):
+            if not ups and _tall(points @ R.T) < _tall(points @ R[[1, 0, 2]].T) - WHOLE_BODY_MM / 2:
                 continue  # a person from head to foot, lying across this candidate
             body = points @ R.T
             body = body[crop_to_trunk(body)]
             evidence = back_evidence(rasterize(body, COARSE_MM)) if len(body) > 200 else None
-            if evidence is None:
-                continue
-            merit = _merit(evidence, body) + FILE_UP_BONUS * bool(not ups and y @ usual > 0.9)
-            if best is None or merit > best[0]:
-                best = merit, R, evidence, y
-    if best is None:
+            if evidence is not None:
+                merit = _merit(evidence, body) + FILE_UP_BONUS * bool(not ups and y @ usual > 0.9)
+                candidates.append((merit, R, evidence, y))
+    if not candidates:
         raise BadInput(
             "no back found: nowhere is skin seen to both sides of a mid-line",
             where,
             "show the back from neck to sacrum, and state --up if the file's axes are unusual",
         )
-    _, R, evidence, y = best
+    merit, R, evidence, y = max(candidates, key=lambda candidate: candidate[0])
+    if merit - max((m for m, other, _, _ in candidates if other[2] @ R[2] < 0), default=-np.inf) < 1.5:
+        flags.append(
+            "front and back are hard to tell apart: check the side that was chosen, or state --facing"
+        )
     if down_input is not None and up == "auto":
         notes.append("up: gravity of the recording")
     else:
