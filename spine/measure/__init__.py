@@ -1,8 +1,9 @@
 """Indices of a spine: `measure` turns a fitted chain and the back surface into figures with intervals.
 
 Signs are the subject's, in the body frame (x right, y up, z to the back): a curve is "right" when its apex
-lies to the right; axial rotation is positive when the spinous process points right, tilt from behind when
-the right side is up, tilt from the side when leaning back; kyphosis and lordosis are positive. Every index carries its definition, its source and, where a source gives one, the band of healthy people.
+lies to the right; axial rotation is positive when the spinous process points right, tilt from behind when the
+right side is up, tilt from the side when leaning back; kyphosis and lordosis are positive angles. Every index
+carries its definition, its source and, where a source gives one, the band of healthy people.
 
     indices      measure(): read first                scalars      the chain's indices, for many chains
     angles       three angles of each vertebra        centreline   smooth line, curvature, torsion

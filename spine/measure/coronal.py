@@ -25,6 +25,7 @@ from spine.measure.centreline import LineOperator, tangent_tilt_deg
 from suite.errors import BadInput
 
 SMALLEST_CURVE_DEG = 5.0
+SCOLIOSIS_DEG = 10.0
 END_PLAY = 2  # levels by which a sample's end vertebrae may lie outside those of the mean
 
 

@@ -40,16 +40,17 @@ def _banded(key: str, norm: str, title: str, source: str, text: str) -> Definiti
     return Definition(key, title, band.unit, f"{source}; band: {band.source}", text, (band.low, band.high))
 
 
-def _of_region(key: str, name: str) -> tuple[Definition, ...]:
+def _of_region(key: str, name: str, levels: str) -> tuple[Definition, ...]:
+    ends = f"the region ends with its largest coronal curve from 10 deg on, else at {levels}"
     return (
         Definition(f"rotation_{key}_deg", f"Mean axial rotation, {name}", "deg", _SRS,
-            "mean axial rotation of the region's vertebrae, spinous processes to the right positive"),
+            f"mean axial rotation of a region, spinous processes to the right positive; {ends}"),
         Definition(f"pmc_{key}_deg", f"Plane of maximum curvature, {name}", "deg", _SRS,
-            "angle between the end vertebrae in the vertical plane in which it is largest"),
+            f"angle between the end vertebrae in the vertical plane in which it is largest; {ends}"),
         Definition(f"pmc_{key}_azimuth_deg", f"Azimuth of that plane, {name}", "deg", _SRS,
             "where its convexity points, from above: 0 back, 90 right, 180 front, -90 left", circular=True),
         Definition(f"davinci_{key}_mm", f"da Vinci vector, {name}", "mm", _DAVINCI,
-            "distance, seen from above, of the apex from the line between the end vertebrae"),
+            f"distance, seen from above, of the apex from the line between the end vertebrae; {ends}"),
         Definition(f"davinci_{key}_azimuth_deg", f"Azimuth of the da Vinci vector, {name}", "deg", _DAVINCI,
             "direction of that distance: 0 back, 90 right, 180 front, -90 left", circular=True),
     )  # fmt: skip
@@ -113,9 +114,9 @@ DEFINITIONS: tuple[Definition, ...] = (
         "root mean square of axial rotation over T1-L5"),
     Definition("rotation_max_deg", "Axial rotation, largest", "deg", _DIERS,
         "rotation of the most rotated vertebra of T1-L5, spinous process to the right positive"),
-    *_of_region("proximal_thoracic", "proximal thoracic (T1-T5)"),
-    *_of_region("main_thoracic", "main thoracic (T5-T12)"),
-    *_of_region("lumbar", "thoracolumbar/lumbar (T12-L5)"),
+    *_of_region("proximal_thoracic", "proximal thoracic", "T1-T5"),
+    *_of_region("main_thoracic", "main thoracic", "T5-T12"),
+    *_of_region("lumbar", "thoracolumbar/lumbar", "T12-L5"),
     Definition("curvature_thoracic_max_per_m", "Largest thoracic curvature", "1/m", _SRS,
         "largest 3D curvature of the centre line, T1-T12"),
     Definition("curvature_lumbar_max_per_m", "Largest lumbar curvature", "1/m", _SRS,

@@ -219,6 +219,12 @@ def _notes(
         "potsi_percent": "base mid-point in place of the natal cleft; no band verified at its source",
         "hump_sum_mm": "in mm, not scaled to the trunk; no band known",
     }
+    for name, (upper, apex, lower) in identity.regions.items():
+        where = f"{LEVELS[upper]}–{LEVELS[lower]}"
+        notes |= dict.fromkeys((f"rotation_{name}_deg", f"pmc_{name}_deg", f"pmc_{name}_azimuth_deg"), where)
+        notes |= dict.fromkeys(
+            (f"davinci_{name}_mm", f"davinci_{name}_azimuth_deg"), f"{where}, apex {LEVELS[apex]}"
+        )
     if identity.second is not None:
         notes["cobb_second_deg"] = str(curves[identity.curves.index(identity.second)])
     return notes

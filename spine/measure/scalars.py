@@ -26,7 +26,7 @@ from spine.measure.angles import (
     sagittal_tilt_deg,
 )
 from spine.measure.centreline import LineOperator, curvature_per_m, line_operator, mean_torsion_per_m
-from spine.measure.coronal import CurveIdentity, find_curves, lateral_deviation_mm
+from spine.measure.coronal import SCOLIOSIS_DEG, CurveIdentity, find_curves, lateral_deviation_mm
 from spine.measure.transverse import (
     REGIONS,
     apex_of_region,
@@ -40,14 +40,17 @@ _TRUNK = slice(T1, L5 + 1)
 
 @dataclass(frozen=True)
 class ChainIdentity:
-    """What is read once from the measured chain; levels are indices of `LEVELS`."""
+    """What is read once from the measured chain; levels are indices of `LEVELS`.
+
+    `regions` holds upper end, apex and lower end of each of `REGIONS`.
+    """
 
     line: LineOperator
     curves: tuple[CurveIdentity, ...]
     second: CurveIdentity | None
     most_lateral: int
     most_rotated: int
-    region_apices: dict[str, int]
+    regions: dict[str, tuple[int, int, int]]
     top_mm: Float[np.ndarray, " 3"] | None
     base_mm: Float[np.ndarray, " 3"] | None
 
@@ -64,10 +67,20 @@ def identify(
         second=max(curves[1:], key=lambda curve: curve.cobb_deg(T[None]).item(), default=None),
         most_lateral=T1 + int(np.abs(lateral).argmax()),
         most_rotated=T1 + int(np.abs(axial_rotation_deg(T)[_TRUNK]).argmax()),
-        region_apices={name: apex_of_region(T, *ends) for name, ends in REGIONS.items()},
+        regions={name: _region(T, name, curves) for name in REGIONS},
         top_mm=top_mm,
         base_mm=base_mm,
     )
+
+
+def _region(T: np.ndarray, name: str, curves: list[CurveIdentity]) -> tuple[int, int, int]:
+    """Upper end, apex and lower end of a region: its largest coronal curve's, or the anatomical ends."""
+    cobb = {curve.cobb_deg(T[None]).item(): curve for curve in curves if curve.region in REGIONS[name].curves}
+    size = max(cobb, default=0.0)
+    ends = (cobb[size].upper, cobb[size].lower) if size >= SCOLIOSIS_DEG else REGIONS[name].levels
+    if ends[1] - ends[0] < 2:
+        ends = REGIONS[name].levels
+    return ends[0], apex_of_region(T, *ends), ends[1]
 
 
 def chain_scalars(
@@ -149,9 +162,9 @@ def _transverse(T: np.ndarray, identity: ChainIdentity) -> dict[str, np.ndarray]
         "rotation_rms_deg": np.sqrt((axial[..., _TRUNK] ** 2).mean(-1)),
         "rotation_max_deg": axial[..., identity.most_rotated],
     }
-    for name, (upper, lower) in REGIONS.items():
+    for name, (upper, middle, lower) in identity.regions.items():
         angle, azimuth = plane_of_maximum_curvature(T, upper, lower)
-        vector = da_vinci_vector_mm(T, upper, identity.region_apices[name], lower)
+        vector = da_vinci_vector_mm(T, upper, middle, lower)
         entries |= {
             f"rotation_{name}_deg": axial[..., upper : lower + 1].mean(-1),
             f"pmc_{name}_deg": angle,

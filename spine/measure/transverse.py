@@ -12,17 +12,29 @@ length and its azimuth.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
 from spine.measure.angles import L5, T1, T5, T12
 
-REGIONS: dict[str, tuple[int, int]] = {
-    "proximal_thoracic": (T1, T5),
-    "main_thoracic": (T5, T12),
-    "lumbar": (T12, L5),
+
+@dataclass(frozen=True)
+class Region:
+    """The coronal curves that belong to a region, and its end vertebrae where there is no such curve."""
+
+    curves: tuple[str, ...]
+    levels: tuple[int, int]
+
+
+REGIONS: dict[str, Region] = {
+    "proximal_thoracic": Region(("proximal thoracic",), (T1, T5)),
+    "main_thoracic": Region(("main thoracic",), (T5, T12)),
+    "lumbar": Region(("thoracolumbar", "lumbar"), (T12, L5)),
 }
-"""End vertebrae of the regions; "lumbar" stands for thoracolumbar/lumbar."""
+"""The regions of the da Vinci view; each runs between the end vertebrae of its largest coronal curve from 10
+deg on, else between `levels`."""
 
 
 def plane_of_maximum_curvature(
