@@ -219,7 +219,7 @@ class CobbCalibration:
         low, high = raw if raw is not None else (cobb_deg, cobb_deg)
         down = np.hypot(self.slope * (cobb_deg - low), z * self.residual_sd_deg)
         up = np.hypot(self.slope * (high - cobb_deg), z * self.residual_sd_deg)
-        return max(center - down, 0.0), max(center + up, 0.0)
+        return float(max(center - down, 0)), float(max(center + up, 0))
 
 
 @lru_cache(maxsize=1)

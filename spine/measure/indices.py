@@ -92,6 +92,8 @@ def measure(
     for d in DEFINITIONS:
         if d.key in spread and d.key not in known:
             known[d.key] = float(_SDC * np.std(_around(spread[d.key], values[d.key], d)))
+    if calibration is not None and "cobb_deg" in known:  # the calibration's own error repeats in one person
+        known.setdefault("cobb_calibrated_deg", calibration.slope * known["cobb_deg"])
     notes = _notes(identity, curves, calibration, points)
     entries = {
         d.key: _entry(d, values[d.key], intervals.get(d.key), norms.get(d.key, d.norm), notes, known)
