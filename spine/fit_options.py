@@ -71,6 +71,8 @@ class FitOptions(Config):
     """Standard deviations of the terms."""
     rotation_gain: float = 1.25
     """Vertebral rotation per surface rotation."""
+    rotation_gain_sd: NotNegative = 0.25
+    """How far a person's own gain may be from it; widens intervals only."""
     skin_depth: SkinDepth = SkinDepth()
     """Distance from the skin to the vertebral centre."""
     line_loss: Literal["squared", "pseudo_huber", "geman_mcclure"] = "pseudo_huber"

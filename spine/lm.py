@@ -132,7 +132,7 @@ def trust_region(evaluate: Evaluate, start: Float[np.ndarray, " n"], max_iterati
     found = least_squares(
         residuals,
         start,
-        jacobian,
+        jacobian,  # type: ignore[arg-type]  (the stubs only know the names of finite differences)
         method="trf",
         x_scale="jac",
         xtol=1e-10,

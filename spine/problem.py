@@ -26,7 +26,8 @@ class Problem:
     """Terms with their weights settled; `start` is where a search begins, `levels` what the line is
     compared at.
 
-    Sigmas and levels are read at the starting heights and then kept: a level cannot evade the line.
+    Sigmas and levels are read at the heights of the placed template and then kept: a level cannot evade the
+    line, and every start has the same energy.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Problem:
         self._x_of_y = Curve(self._seen_y, line.x_mm[line.seen, None])
         self._z_of_y = Curve(self._seen_y, line.z_mm[line.seen, None])
         self._log_scale = float(np.log(seen.trunk_mm / costs.template_trunk_mm(template)))
-        self.start = self._placed() if initial is None else np.append(initial.to_vector(), 0.0)
+        self._rest = self._placed()
+        self.start = self._rest if initial is None else np.append(initial.to_vector(), 0.0)
 
-        height = self.state(self.start).center[LINE_LEVELS, 1]
+        height = self.state(self._rest).center[LINE_LEVELS, 1]
         near = _near(height, self._seen_y, options.reach_mm)
         if near.sum() < FEWEST_LEVELS:
             raise BadInput(
@@ -100,6 +102,8 @@ class Problem:
                 excess += np.outer(unexplained, unexplained) * _correlation(
                     levels, options.skin_length_levels
                 )
+            if name == "rotation":
+                excess += np.outer(self._gain_error, self._gain_error)
             meat += J.T @ excess @ J
             if name != "rotation" and options.error_length_levels:
                 meat += self._slope_errors(at.x, levels, at.weight[rows])
@@ -130,13 +134,16 @@ class Problem:
         if not near.any():
             return
         measured = np.interp(height[near], y, line.rotation_sigma_rad[line.rotation_seen])
+        rotation_of_y = Curve(y, line.rotation_rad[line.rotation_seen, None])
+        sigma_rad = np.hypot(np.radians(options.weights.rotation_deg), options.rotation_gain * measured)
         term = partial(
             costs.rotation_term,
             levels=self.levels[near],
-            rotation_of_y=Curve(y, line.rotation_rad[line.rotation_seen, None]),
+            rotation_of_y=rotation_of_y,
             gain=options.rotation_gain,
-            sigma_rad=np.hypot(np.radians(options.weights.rotation_deg), options.rotation_gain * measured),
+            sigma_rad=sigma_rad,
         )
+        self._gain_error = options.rotation_gain_sd * rotation_of_y(height[near])[0][:, 0] / sigma_rad
         self._add("rotation", term, (options.line_loss, options.line_loss_scale))
         self._correlated["rotation"] = self.levels[near]
 
@@ -158,9 +165,9 @@ class Problem:
             self._add("coupling", partial(costs.coupling_term, ratio=ratio, sigma_rad=sigma_rad))
 
     def _slope_errors(self, x: np.ndarray, levels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Errors of the line also tilt it, and levels then slide along it: variance of the gradient from that.
+        """Errors of the line also tilt it and let levels slide along it: variance of the gradient from that.
 
-        A Gaussian process of standard deviation sigma and length l has slopes of standard deviation sigma / l.
+        A Gaussian process of standard deviation sigma and length l has slopes of deviation sigma / l.
         """
         dheight = self.state(x).dcenter[levels, 1] * np.sqrt(weight)[:, None]
         length_mm = self.options.error_length_levels * self.seen.trunk_mm / len(LINE_LEVELS)
@@ -169,7 +176,7 @@ class Problem:
 
     def _unexplained_skin_mm(self, levels: np.ndarray) -> np.ndarray:
         """What the skin factor leaves of the known scatter of the skin-to-centre distance."""
-        below = self.seen.vp_mm[1] - self.state(self.start).center[levels, 1]
+        below = self.seen.vp_mm[1] - self.state(self._rest).center[levels, 1]
         depth = self.options.skin_depth.depth_mm(self.seen.trunk_mm, below)
         explained = self.options.weights.skin_factor * depth
         return np.sqrt(np.maximum(self.options.skin_depth.sd**2 - explained**2, 0))
