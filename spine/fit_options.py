@@ -55,12 +55,16 @@ class FitWeights(Config):
 
 
 class Coupling(Config):
-    """Vertebrae turn into the curve: axial rotation as a share of the local coronal bend (positive: spinous
-    processes to the concave side)."""
+    """Vertebrae turn into the curve: axial rotation as a share of the local coronal bend.
 
-    ratio: float = 0.25
-    """Axial rotation per coronal bend between two levels above and two below."""
-    sigma_deg: Positive = 6.0
+    The defaults are a regression of 1.25 x surface rotation on the bend of the radiographic line over 15
+    adolescents with scoliosis (r .78). With rotation measured it hardly changes a fit; without it, it is the
+    only thing that brings the chain to the convex side of the spinous line.
+    """
+
+    ratio: float = 0.44
+    """Axial rotation per coronal bend between two levels above and two below, spinous processes inwards."""
+    sigma_deg: Positive = 4.0
     """How far a vertebra may be from it."""
 
 

@@ -10,7 +10,6 @@ from scipy.interpolate import CubicSpline
 from spine import costs
 from spine.anatomy import LEVELS
 from spine.chain import SpinePose, standing_template
-from spine.lm import Linearisation, levenberg_marquardt, robust, trust_region
 from spine.solve import (
     Coupling,
     FitOptions,
@@ -163,6 +162,20 @@ def test_fit_is_fast(rng):
     assert min(_fit(person).cpu_s for _ in range(3)) < 0.3  # about 0.04 s without the tests' shape checks
 
 
+def test_a_mirrored_and_moved_back_has_a_mirrored_and_moved_spine(rng):
+    person = Person(PEOPLE, rng)
+    fit, line, to = _fit(person), person.seen.line, np.array([30.0, 0.0, -20.0])
+    other = replace(line, x_mm=to[0] - line.x_mm, z_mm=line.z_mm + to[2], rotation_rad=-line.rotation_rad)
+    mirrored = fit_chain(TEMPLATE, replace(person.seen, line=other), PEOPLE)
+    flip = np.diag([-1.0, 1.0, 1.0])
+    expected = fit.T_body_vertebra[:, :3, 3] @ flip + to
+    np.testing.assert_allclose(mirrored.T_body_vertebra[:, :3, 3], expected, atol=0.01)
+    np.testing.assert_allclose(
+        mirrored.T_body_vertebra[:, :3, :3], flip @ fit.T_body_vertebra[:, :3, :3] @ flip, atol=1e-3
+    )
+    np.testing.assert_allclose(mirrored.vertebra_sd_mm, fit.vertebra_sd_mm, rtol=1e-2)
+
+
 def test_samples_have_the_posterior_s_spread(rng):
     fit = _fit(Person(PEOPLE, rng))
     T, skin = fit.samples_with_skin(4000, rng)
@@ -273,11 +286,18 @@ def test_reference_pose_keeps_changes_within_the_range_of_motion(rng):
     assert change[1] < 4
 
 
-def test_coupling_is_off_unless_given(rng):
-    person = Person(PEOPLE, rng)
-    coupled = _fit(person, PEOPLE.model_copy(update={"coupling": Coupling()}))
-    assert coupled.term("coupling").cost > 0
-    assert coupled.energy > _fit(person).energy
+def test_coupling_turns_vertebrae_where_no_rotation_was_measured():
+    """A line that bends to the right: with the coupling the centres lie farther out than the skin shows."""
+    y = np.arange(10.0, 450.0, 4.0)
+    bump = 15 * np.exp(-(((y - 270) / 60) ** 2))
+    line = LineObservation(y, bump, 0 * y, 0 * y + 1.5, np.nan * y, np.nan * y)
+    seen = Observations(line, vp_mm=np.array([0.0, 455.0, 0.0]), base_mm=np.zeros(3), edited=True)
+    t8 = LEVELS.index("T8")
+    plain = fit_chain(TEMPLATE, seen)
+    coupled = fit_chain(TEMPLATE, seen, FitOptions(coupling=Coupling()))
+    assert "coupling" not in {term.name for term in plain.cost_terms}
+    out = [fit.T_body_vertebra[t8, 0, 3] - fit.skin_mm[t8, 0] for fit in (plain, coupled)]
+    assert out[1] > out[0] + 1
 
 
 def test_bad_lines_are_refused():
@@ -305,34 +325,3 @@ def test_bad_lines_are_refused():
         line(y[::-1].copy())
     with pytest.raises(BadInput, match=r"line\.sigma_mm: every standard deviation"):
         replace(line(y), sigma_mm=0 * y)
-
-
-@pytest.mark.parametrize("loss", ["squared", "pseudo_huber", "geman_mcclure"])
-def test_weight_is_the_derivative_of_the_loss(loss):
-    r = np.linspace(-6, 6, 41)
-    rho, weight = robust(r, loss, 1.7)
-    h = 1e-6
-    slope = (robust(r + h, loss, 1.7)[0] - robust(r - h, loss, 1.7)[0]) / (2 * h)
-    np.testing.assert_allclose(2 * r * weight, slope, atol=1e-7)
-    assert rho[20] == 0 and weight[20] == 1 and (rho <= r**2 + 1e-12).all()
-
-
-@pytest.mark.parametrize("solver", [levenberg_marquardt, trust_region])
-def test_solvers_cross_rosenbrock_s_valley(solver):
-    def evaluate(x: np.ndarray) -> Linearisation:
-        r = np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])
-        J = np.array([[-20 * x[0], 10.0], [-1.0, 0.0]])
-        return Linearisation(x, r, J, r * r, np.ones(2))
-
-    found = solver(evaluate, np.array([-1.2, 1.0]), 100)
-    assert found.converged
-    np.testing.assert_allclose(found.at.x, [1, 1], atol=1e-4)
-
-
-def test_solver_says_when_no_step_helps():
-    def evaluate(x: np.ndarray) -> Linearisation:
-        r = np.array([np.nan if x[0] < 1 else 1.0])
-        return Linearisation(x, r, np.ones((1, 1)), r * r, np.ones(1))
-
-    found = levenberg_marquardt(evaluate, np.array([1.0]))
-    assert not found.converged and "no step lowers" in found.message
