@@ -25,7 +25,7 @@ HIGHEST = LEVELS.index("C4")
 """The line is drawn up to here, into the neck."""
 THINNEST_MM = 3.0
 """Least skin over a spinous process, about."""
-_NAPE_MM = 6.0
+_NAPE_MM = 6.0  # more than that over C4 ... C7
 CLOSEST_MM = 5.0
 """Skin points of neighbouring vertebrae are at least this far apart in height."""
 
@@ -35,7 +35,8 @@ class SkinLine:
     """x and z of the line as functions of y (mm), with the skin points it goes through.
 
     `skin_points_mm` holds s_i for every level; the line passes through those of C7 ... L5 (of S1 too where
-    skin points are level with their centres), through VP and through the base mid-point.
+    skin points are level with their centres). VP is the line at the height of the tip of C7's spinous process,
+    the base mid-point the line at that of the sacral crest (both points: `spine.anatomy`).
     """
 
     skin_to_centre_mm: Float[np.ndarray, " 25"]
