@@ -35,7 +35,7 @@ class SkinLine:
     """x and z of the line as functions of y (mm), with the skin points it goes through.
 
     `skin_points_mm` holds s_i for every level; the line passes through those of C7 ... L5 (of S1 too where
-    skin points are level with their centres). VP is the line at the height of the tip of C7's spinous process,
+    skin points are level with centres). VP is the line at the height of the tip of C7's spinous process,
     the base mid-point the line at that of the sacral crest (both points: `spine.anatomy`).
     """
 
