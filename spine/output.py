@@ -3,7 +3,7 @@
 result.json (format "spine-result", version 1) holds lengths in mm and angles in deg, all in the body frame:
 
     frame          T_body_input (4 x 4) maps the file's points, times mm_per_unit, into the body frame
-    vertebrae      25, C1 ... L5, S1: T_body_vertebra (4 x 4), its coordinates and angles with their 90 % interval,
+    vertebrae      25, C1 ... L5, S1: T_body_vertebra (4 x 4), coordinates and angles with 90 % intervals,
                    and `seen`: the skin behind the vertebra took part (else it follows from others)
     indices        by key: value, unit, interval, norm (usual band), sdc, definition, source, note
     curves         coronal curves, the primary one first
@@ -45,10 +45,10 @@ M_PER_MM = 0.001
 REGION_RGB = {"C": (150, 178, 205), "T": (232, 218, 188), "L": (205, 176, 140), "S": (176, 146, 126)}
 """Colours of the vertebrae by region."""
 _ABOUT = {
-    "frame": "body frame: x right, y up, z to the back (the subject's); origin: the base mid-point on the skin",
+    "frame": "body frame: x right, y up, z to the back ; origin: the base mid-point on the skin",
     "interval": "90 % posterior interval, 5th to 95th percentile, of the model given this scan",
-    "vertebrae": "centre of the body (S1: sacral end plate); positive are tilts with the right side up (coronal), "
-    "leaning back (sagittal), and the spinous process to the right (axial)",
+    "vertebrae": "centre of the body (S1: sacral end plate); positive are tilts with the right side up "
+    "(coronal), leaning back (sagittal), and the spinous process to the right (axial)",
     "seen": "false: no skin behind this vertebra took part; it follows from its neighbours and the template",
     "depth": "how far the spine lies below the skin is known to about 7-8 mm only",
     "use": "assistive; not a medical device; does not replace radiographs",
@@ -57,7 +57,7 @@ _ABOUT = {
 
 def write_result(run: Run, result: Reconstruction, most_skin_vertices: int = 20_000) -> None:
     """Write every file but the report into the run's folder, each whole or not at all."""
-    from spine.landmarks import write_landmarks
+    from spine.landmarks_file import write_landmarks
     from suite.geometry.mesh_io import write_glb
 
     with atomic_write(run.path(RESULT), "w") as out:

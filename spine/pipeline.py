@@ -11,7 +11,8 @@ import numpy as np
 
 from spine.chain import standing_template
 from spine.config import SpineConfig
-from spine.landmarks import Landmarks, find_landmarks, read_landmarks
+from spine.landmarks import Landmarks, find_landmarks
+from spine.landmarks_file import read_landmarks
 from spine.measure import Indices, load_cobb_calibration, measure
 from spine.quality import quality_checks
 from spine.reconstruction import Reconstruction
@@ -23,6 +24,7 @@ from suite.errors import BadInput
 
 Progress = Callable[[str], AbstractContextManager[None]]
 """Called with what is about to happen, such as `suite.progress.status`."""
+FLATTEST_MM = 5.0
 SCANS = (".ply", ".obj", ".pcd", ".glb", ".gltf", ".stl")
 
 
@@ -50,11 +52,12 @@ def reconstruct(
             intrinsics=intrinsics,
             depth_unit_m=config.surface.depth_unit_m,
         )
+        _refuse_flat(surface, path)
     with stage("landmarks", "Finding the landmarks and the spinous line"):
         if landmarks_path is None:
             surface, landmarks = find_landmarks(surface, config.landmarks)
         else:
-            surface, landmarks = read_landmarks(landmarks_path, surface)
+            surface, landmarks = read_landmarks(landmarks_path, surface, config.landmarks)
         seen = landmarks.observations()
     with stage("fit", "Fitting the chain of vertebrae"):
         template = standing_template(trunk_length_mm=seen.trunk_mm)
@@ -81,6 +84,18 @@ def find_scan(path: str | Path) -> Path:
     raise BadInput(
         f"the folder holds {found}", path, "name one scan file, or the folder of an RGB-D recording"
     )
+
+
+def _refuse_flat(surface: BackSurface, path: str | Path) -> None:
+    """Raises BadInput for a wall, a table or a mattress: skin stands 12 to 25 mm (RMS) off its best plane."""
+    x, y, z = surface.points_mm.T
+    middle = np.abs(x - np.median(x)) < 110
+    A = np.stack([np.ones(middle.sum()), x[middle], y[middle]], axis=1)
+    off = z[middle] - A @ np.linalg.lstsq(A, z[middle], rcond=None)[0]
+    relief = np.sqrt(max(off.var() - np.nan_to_num(surface.noise_mm) ** 2, 0.0))
+    if relief < FLATTEST_MM:
+        what = f"no back found: what is seen is flat to {relief:.1f} mm"
+        raise BadInput(what, path, "scan the bare back of a standing person, from neck to sacrum")
 
 
 def _indices(

@@ -31,8 +31,8 @@ LANDMARK_SIGMA_MM: Limits = (8.0, 15.0)
 TERM_SIGMA: Limits = (1.6, 2.5)
 INCLINATION_DEG: Limits = (10.0, 20.0)
 IMBALANCE_DEG: Limits = (4.0, 8.0)
-COBB_INTERVAL_DEG: Limits = (20.0, 35.0)
-LEVELS_UNSEEN: Limits = (1, 5)
+COBB_INTERVAL_DEG: Limits = (24.0, 40.0)
+LEVELS_UNSEEN: Limits = (1.0, 5.0)
 BESIDE_MM = (20.0, 70.0)
 """Skin this far to either side of the line must be seen for a level to count as whole."""
 
@@ -144,7 +144,7 @@ def _sides(height: HeightMap, landmarks: Landmarks, fit: SpineFit) -> Check:
 def _gravity(surface: BackSurface) -> Check:
     if surface.gravity_known:
         return Check("gravity", "Gravity", "ok", "The direction of gravity is known.")
-    return Check("gravity", "Gravity", "warn",
+    return Check("gravity", "Gravity", "info",
         "The direction of gravity is not known: an axis of the file was taken as upright. Imbalance, "
         "inclination and "
         "pelvic tilt carry the scanner's tilt; angles between vertebrae do not.")  # fmt: skip
@@ -152,8 +152,7 @@ def _gravity(surface: BackSurface) -> Check:
 
 def _posture(indices: Indices) -> Check:
     forward, aside = indices.number("trunk_inclination_deg"), indices.number("trunk_imbalance_deg")
-    flags = [_above(abs(forward), INCLINATION_DEG), _above(abs(aside), IMBALANCE_DEG)]
-    flag = _worst(flags)
+    flag = _worst([_above(abs(forward), INCLINATION_DEG), _above(abs(aside), IMBALANCE_DEG)])
     leans = (
         f"The trunk leans {abs(forward):.1f}° {'forward' if forward >= 0 else 'back'} and {abs(aside):.1f}° "
         f"to the {'right' if aside >= 0 else 'left'}"
