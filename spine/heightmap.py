@@ -116,7 +116,7 @@ def rasterize(
     observed = weight > np.exp(-0.5 * 1.5**2) / (2 * np.pi * sigma**2)
     if not observed.any():
         raise BadInput("the points are too sparse for a surface", hint="use a denser scan")
-    z_mm = _fill(np.where(observed, total / np.maximum(weight, 1e-12), np.nan))
+    z_mm = filled(np.where(observed, total / np.maximum(weight, 1e-12), np.nan))
     return HeightMap(x_mm, y_mm, z_mm, observed)
 
 
@@ -217,7 +217,7 @@ def _splat(
     return weight.reshape(ny, nx), total.reshape(ny, nx)
 
 
-def _fill(z: np.ndarray) -> np.ndarray:
+def filled(z: np.ndarray) -> np.ndarray:
     """NaN runs interpolated along the row, continued to its sides; empty rows between the nearest rows that
     are not."""
     z = z.copy()

@@ -84,17 +84,23 @@ class SubjectConfig(Config):
     """Relative, smooth variation of that distance along one back."""
     surface_rotation_ratio: Interval = (0.7, 1.8)
     """Rotation of the surface over rotation of the vertebrae."""
+    rib_slope: Interval = (0.2, 1.0)
+    """Fall of the ribs from the vertebra to the side, mm per mm: a hump lies that much lower than its
+    vertebra."""
     hump_decay: Interval = (0.4, 0.9)
     """How fast the rotated surface levels out to the sides (0 never)."""
-    furrow: Interval = (0.3, 1.8)
+    hump_at_line: Interval = (0.0, 1.2)
+    """Additional turn of the skin within about 25 mm of the line, as a share of the hump's own: the columns
+    of muscle stand on the transverse processes and turn with them."""
+    furrow: Interval = (0.2, 2.2)
     """Depth of the furrow over the spinous processes, 1 = middling."""
     furrow_offset_mm: Interval = (0.5, 4.0)
     """How far the furrow wanders off the spinous processes."""
-    muscle: Interval = (0.2, 1.8)
+    muscle: Interval = (0.0, 2.2)
     """Prominence of the columns of muscle beside the spine."""
-    valley: Spread = (1.0, 0.35)
+    valley: Spread = (1.0, 0.5)
     """Depth of the broad valley between shoulder blades and between the columns."""
-    scapula_mm: Interval = (1.0, 12.0)
+    scapula_mm: Interval = (1.0, 14.0)
     """Prominence of the shoulder blades' medial border."""
     build: Spread = (1.0, 0.07)
     """Width of the trunk."""
@@ -104,7 +110,7 @@ class SubjectConfig(Config):
     """How far the sides of the trunk lie in front of the back."""
     trunk_follows_spine: Interval = (0.2, 1.1)
     """How far the outline shifts to the side with the spine (1: as much)."""
-    soft_tissue_mm: Interval = (0.4, 2.0)
+    soft_tissue_mm: Interval = (0.4, 2.6)
     """Random unevenness of the skin, standard deviation; not scaled."""
     waist_fold_share: float = 0.35
     """Share of people with a skin fold above the hip, on the concave side."""

@@ -84,7 +84,7 @@ def _grid(rng: np.random.Generator, config: SubjectConfig, posture: Posture, lin
     upwards = slice(S1, C7 - 1, -1)
     T, azimuth = posture.T_body_vertebra[upwards], axial_rotation_deg(posture.T_body_vertebra)[upwards]
     height, u = T[:, 1, 3], y / trunk
-    fade = course((-0.2, 0.2), (0.02, 1.0), (0.9, 1.0), (1.12, 0.2))(u)
+    fade = course((-0.2, 0.2), (0.02, 1.0), (1.0, 1.0), (1.15, 0.3))(u)
     rotation = np.interp(y, height, np.radians(azimuth))
     rotation = gaussian_filter1d(rotation, 14 / step, mode="nearest") * fade
     between = (np.interp(y, height, T[:, 0, 3]) + on_line[:, 0]) / 2
@@ -103,11 +103,13 @@ def _trunk(
     """How far the rounded trunk falls away to its sides, and where it is seen."""
     width = draw(rng, config.build) * g.scale
     hips, waist = rng.uniform(140, 158), draw(rng, config.waist)
-    shoulder, neck = rng.uniform(158, 180), rng.uniform(48, 60)
+    shoulder, neck = rng.uniform(158, 186), rng.uniform(47, 60)
+    slope_u = np.clip(rng.normal(0, 0.012), -0.03, 0.03)  # where the shoulders rise into the neck, against VP
     half = course(
         (-0.23, 1.08 * hips), (-0.05, hips), (0.12, 0.95 * hips), (0.32, waist * hips), (0.52, 0.94 * hips),
-        (0.72, 0.97 * shoulder), (0.84, shoulder), (0.93, 0.95 * shoulder),
-        (1.0, rng.uniform(0.7, 0.82) * shoulder), (1.07, 1.6 * neck), (1.13, 1.06 * neck), (1.25, neck),
+        (0.72, 0.97 * shoulder), (0.84, shoulder), (0.88 + slope_u, 0.97 * shoulder),
+        (0.925 + slope_u, rng.uniform(0.76, 0.88) * shoulder), (0.96 + slope_u, 2.0 * neck),
+        (1.0 + slope_u, 1.4 * neck), (1.045 + slope_u, 1.03 * neck), (1.25, neck),
     )  # fmt: skip
     depth = draw(rng, config.depth_mm) * g.scale
     depth = depth * course((-0.2, 1.05), (0.1, 0.95), (0.35, 0.9), (0.65, 1.0), (0.9, 0.8), (1.15, 0.55))(g.u)
@@ -127,13 +129,23 @@ def _trunk(
 
 
 def _rotated(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Float[np.ndarray, "ny nx"]:
-    """The surface turned with the vertebrae: rib hump and lumbar prominence on the convex side."""
+    """The surface turned with the vertebrae: rib hump and lumbar prominence on the convex side.
+
+    Ribs run downwards from their vertebra to the sides, so that a hump lies lower than the vertebra that
+    raises it.
+    """
     ratio = rng.uniform(*config.surface_rotation_ratio)
-    turn = -np.tan(np.clip(ratio * g.rotation, -0.6, 0.6))
-    reach = course((0.0, rng.uniform(50, 80)), (0.25, rng.uniform(55, 90)), (0.5, rng.uniform(75, 135)),
-                   (1.0, rng.uniform(60, 115)))(g.u) * g.scale  # fmt: skip
-    arm = g.o / (1 + (g.o / reach[:, None]) ** 2) ** rng.uniform(*config.hump_decay)
-    hump = turn[:, None] * arm
+    ribs = course((0.1, 0.0), (0.35, 1.0), (0.85, 1.0), (1.0, 0.5))(g.u) * rng.uniform(*config.rib_slope)
+    beside = np.clip(np.abs(g.o) - 15 * g.scale, 0, 110 * g.scale)
+    vertebra_y = g.y[:, None] + ribs[:, None] * beside
+    rotation = np.interp(vertebra_y.ravel(), g.y, g.rotation).reshape(g.o.shape)
+    turn = -np.tan(np.clip(ratio * rotation, -0.6, 0.6))
+    reach = course((0.0, rng.uniform(30, 80)), (0.25, rng.uniform(35, 90)), (0.5, rng.uniform(60, 140)),
+                   (1.0, rng.uniform(50, 120)))(g.u) * g.scale  # fmt: skip
+    decay, steep = rng.uniform(*config.hump_decay), rng.uniform(*config.hump_at_line)
+    near = 25.0 * g.scale
+    hump = g.o / (1 + (g.o / reach[:, None]) ** 2) ** decay + steep * near * np.tanh(g.o / near)
+    hump = turn * hump
     return hump * (1 + rng.normal() * 0.15 * np.tanh(hump / 5))
 
 

@@ -1,0 +1,103 @@
+"""The heights of VP and of the base mid-point, from how the outline and the middle of the back change towards
+the ends of the scan.
+
+Near its upper end a scan of a back shows the shoulders rise into the neck; near its lower end the sacrum, the
+dimples and the start of the cleft. What is seen there, row by row from the end inwards (width of the outline,
+slope of the middle, height of the skin beside the middle over it), tells by ridge regression how far the
+landmark lies from the end. The regression is learned on simulated scans (`spine.landmark_training`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from spine.heightmap import HeightMap, smoothed
+
+FROM_END_MM = np.arange(6.0, 150.0, 8.0)
+"""Rows looked at, from either end of the scan inwards."""
+BESIDE_MM = (16.0, 36.0, 70.0)
+ACROSS_MM = (-12.0, -6.0, 0.0, 6.0, 12.0)
+LEAST_ROW_MM = 60.0
+"""A row belongs to the back if at least this much of it is seen."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Lowest and highest row of a back, and the middle and width of its outline at all rows (mm, NaN off the
+    back)."""
+
+    bottom_mm: float
+    top_mm: float
+    middle_mm: Float[np.ndarray, " ny"]
+    width_mm: Float[np.ndarray, " ny"]
+
+
+@dataclass(frozen=True)
+class EndModel:
+    """distance from the end = weights @ (features - mean) + offset, mm; sigma_mm on simulated scans held
+    out."""
+
+    mean: Float[np.ndarray, " f"]
+    weights: Float[np.ndarray, " f"]
+    offset_mm: float
+    sigma_mm: float
+
+    def distance_mm(self, features: Float[np.ndarray, " f"]) -> float:
+        """How far the landmark lies inside the end of the scan, at least 0."""
+        return max(0.0, float(self.weights @ (features - self.mean) + self.offset_mm))
+
+
+def ends(height: HeightMap) -> Ends:
+    """Where the back ends, and its outline."""
+    seen, x = height.observed, height.x_mm
+    any_seen = seen.any(1)
+    left = np.where(any_seen, x[np.argmax(seen, axis=1)], np.nan)
+    right = np.where(any_seen, x[::-1][np.argmax(seen[:, ::-1], axis=1)], np.nan)
+    rows = height.y_mm[seen.sum(1) * height.spacing_mm > LEAST_ROW_MM]
+    if not len(rows):
+        rows = height.y_mm[any_seen]
+    return Ends(float(rows.min()), float(rows.max()), (left + right) / 2, right - left)
+
+
+def end_features(height: HeightMap, at_top: bool) -> Float[np.ndarray, " f"]:
+    """What is seen from one end of the scan inwards, scaled to about unit size."""
+    outline = ends(height)
+    y = outline.top_mm - FROM_END_MM if at_top else outline.bottom_mm + FROM_END_MM
+    known = np.isfinite(outline.middle_mm)
+    middle = np.interp(y, height.y_mm[known], outline.middle_mm[known])
+    width = np.clip(np.interp(y, height.y_mm[known], outline.width_mm[known]), 0, 340)
+    skin = smoothed(height, 4.0, 8.0)
+    z = np.mean([skin.sample(middle + across, y) for across in ACROSS_MM], axis=0)
+    slope = np.diff(z, prepend=2 * z[0] - z[1]) / (FROM_END_MM[1] - FROM_END_MM[0])
+    beside = [
+        np.clip((skin.sample(middle + o, y) + skin.sample(middle - o, y)) / 2 - z, -40, 40) for o in BESIDE_MM
+    ]
+    return np.concatenate([width / 30, np.clip(slope, -1.5, 1.5) * 8, *(b / 4 for b in beside)])
+
+
+def middle_at(height: HeightMap, y_mm: float, reach_mm: float = 12.0) -> float:
+    """x of the middle of the outline around a height: the first guess of a landmark's place."""
+    outline = ends(height)
+    near = (np.abs(height.y_mm - y_mm) <= reach_mm) & np.isfinite(outline.middle_mm)
+    if not near.any():
+        near = np.isfinite(outline.middle_mm)
+    return float(np.median(outline.middle_mm[near]))
+
+
+def fit_end_model(
+    features: Float[np.ndarray, "n f"],
+    distance_mm: Float[np.ndarray, " n"],
+    held_out: int,
+    ridge: float = 300.0,
+) -> EndModel:
+    """Ridge regression on all but the last `held_out` rows, its error on those."""
+    n = len(features) - held_out
+    mean, offset = features[:n].mean(0), float(distance_mm[:n].mean())
+    centred = features[:n] - mean
+    gram = centred.T @ centred + ridge * np.eye(features.shape[1])
+    weights = np.linalg.solve(gram, centred.T @ (distance_mm[:n] - offset))
+    error = (features[n:] - mean) @ weights + offset - distance_mm[n:]
+    return EndModel(mean, weights, offset, float(np.sqrt((error**2).mean())))
