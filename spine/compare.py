@@ -25,7 +25,7 @@ from spine.report.summary import MAIN, spaced
 from spine.report.trace import Trace
 from suite.errors import BadInput
 from suite.report.figure import PALETTE
-from suite.report.flag import Flag
+from suite.report.flag import Flag, check_flag
 from suite.report.metric import Metric, format_number, with_unit
 from suite.report.page import Page
 from suite.report.table import Cell, Column, Table
@@ -37,12 +37,13 @@ MOST_RUNS = len(PALETTE)
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """One run as it was written: a label, its trace, and `indices` by key as in result.json."""
+    """One run as written: a label, its trace, `indices` by key as in result.json, its primary curve."""
 
     label: str
     trace: Trace
     indices: dict[str, dict[str, Any]]
     verdict: Flag
+    curve: str
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,13 @@ def read_visit(run: str | Path, label: str, color: str) -> Visit:
             axial[C7:, 1:].T,
             T[C7:, :3, 2],
         )
-        return Visit(label, trace, dict(data["indices"]), data["quality"]["verdict"])
+        curve = "{side} {region}".format(**data["curves"][0])
+        return Visit(label, trace, dict(data["indices"]), check_flag(data["quality"]["verdict"]), curve)
     except FileNotFoundError:
         raise BadInput(f"no {RESULT} here", path.parent, "name the run folder that spine fit made") from None
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", path) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"is damaged ({type(error).__name__}: {error})", path, "fit the scan again") from None
 
 
@@ -182,11 +184,14 @@ def _page(comparison: Comparison) -> Page:
         page.note("info", f"More than error: {named}.")
     else:
         page.note("ok", "None of the main indices changed by more than error.")
-    for visit in comparison.visits:
-        if visit.verdict in ("warn", "bad"):
-            page.note(
-                visit.verdict, f"{visit.label}: the checks of this run raise a flag; see its own report."
-            )
+    kinds = [visit.curve for visit in (comparison.visits[0], comparison.visits[-1])]
+    if kinds[0] != kinds[1]:
+        page.note("warn", f"The primary curve is not the same one: first {kinds[0]}, last {kinds[1]}.")
+    doubts: dict[Flag, str] = {"bad": "Not to be relied on", "warn": "Usable with caution"}
+    for flag, what in doubts.items():
+        named = ", ".join(visit.label for visit in comparison.visits if visit.verdict == flag)
+        if named:
+            page.note(flag, f"{what} by their own checks: {named}.")
     page.table(change_table(comparison, main=True))
     page.heading("Curves")
     left, middle, right = page.columns(1, 1, 1)

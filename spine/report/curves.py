@@ -222,4 +222,4 @@ def _levels(axes: Axes, trace: Trace) -> None:
 
 def _legend(axes: Axes, traces: Sequence[Trace]) -> None:
     options: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "handlelength": 1.5}
-    axes.legend(ncols=3 if len(traces) == 1 else 2, columnspacing=1.0, borderaxespad=0.2, **options)
+    axes.legend(ncols=3, columnspacing=1.0, borderaxespad=0.2, **options)

@@ -147,4 +147,4 @@ def _landmarks(axes: Axes, landmarks: Landmarks, legend: bool = True) -> None:
         if legend:
             shift, side = _BESIDE[name]
             text: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "color": "#1b1b1b", "ha": side}
-            axes.annotate(name, point[:2], xytext=shift, textcoords="offset points", **text)
+            axes.annotate(name, (point[0], point[1]), xytext=shift, textcoords="offset points", **text)

@@ -10,8 +10,9 @@ from pathlib import Path
 import analytic_back
 import numpy as np
 import pytest
-from known_landmarks import know_landmarks, simulated
+from known_landmarks import fitted, know_landmarks, simulated
 
+from spine.landmarks_file import write_landmarks
 from suite.geometry.camera import PinholeCamera
 from suite.geometry.mesh import Mesh, PointCloud
 from suite.geometry.mesh_io import read_geometry, write_ply
@@ -139,6 +140,59 @@ def test_compare_two_fits(spine, monkeypatch, tmp_path):
     assert code == 0 and "first" in out and (tmp_path / "runs" / "comparison" / "report.html").exists()
     code, _, said = spine("compare", "first")
     assert code == 2 and len(said) == 1 and "2 to 6" in said[0].replace("two to", "2 to")
+
+
+@pytest.fixture(scope="module")
+def landmarks_file(tmp_path_factory) -> Path:
+    """What a fit writes for a person to edit."""
+    path = tmp_path_factory.mktemp("landmarks") / "landmarks.json"
+    write_landmarks(path, fitted().landmarks, fitted().surface)
+    return path
+
+
+def test_landmarks_that_were_written_can_be_edited_and_passed_back(spine, tmp_path, landmarks_file):
+    scan = simulated() / "scan.ply"
+    code, _, _ = spine("fit", scan, "--landmarks", landmarks_file, "--out", "same", "report.scene=false")
+    assert code == 0
+    same = json.loads((tmp_path / "same" / "result.json").read_text())
+    assert same["landmarks"]["source"] == "edited"
+    assert same["landmarks"]["vp_mm"] == pytest.approx(fitted().landmarks.vp_mm, abs=1.5)
+    assert same["indices"]["cobb_deg"]["value"] == pytest.approx(fitted().indices["cobb_deg"].value, abs=4)
+    inputs = {Path(i["path"]).name for i in Run.open(tmp_path / "same").inputs}
+    assert inputs == {"scan.ply", "landmarks.json"}
+    edited = json.loads(landmarks_file.read_text())
+    edited["vp"][1] -= 0.02  # the scanner's y points down, in m: VP goes up by 20 mm
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    spine("fit", scan, "--landmarks", "edited.json", "--out", "higher", "report.scene=false")
+    higher = json.loads((tmp_path / "higher" / "result.json").read_text())
+    assert higher["fit"]["trunk_mm"] - same["fit"]["trunk_mm"] == pytest.approx(20, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"vp": [5.0, 0.0, 0.0]}, "outside the surface"),
+        ({"vp": None}, "vp is missing"),
+        ({"vp": [0.0, 1.0]}, "vp must be [x, y, z]"),
+        ({"unit": "mm"}, "outside the surface"),
+        ({"vertebra_prominens": [0.0, 0.0, 1.0]}, "unknown key"),
+    ],
+)
+def test_landmarks_that_cannot_be_used(spine, tmp_path, landmarks_file, change, line):
+    edited = json.loads(landmarks_file.read_text()) | change
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    code, out, said = spine("fit", simulated() / "scan.ply", "--landmarks", "edited.json")
+    told = errors(said)
+    assert code == 2 and out == "" and len(told) == 1 and line in told[0] and "edited.json" in told[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["edited.json"]
+
+
+def test_vp_and_base_exchanged_are_refused(spine, tmp_path, landmarks_file):
+    edited = json.loads(landmarks_file.read_text())
+    edited["vp"], edited["base"] = edited["base"], edited["vp"]
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    code, _, said = spine("fit", simulated() / "scan.ply", "--landmarks", "edited.json")
+    assert code == 2 and len(errors(said)) == 1
 
 
 def sphere(n: int = 20_000) -> np.ndarray:

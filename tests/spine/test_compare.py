@@ -54,6 +54,7 @@ def test_a_change_is_the_last_less_the_first_with_both_intervals(tmp_path, docum
     assert change.is_real
     back = next(c for c in compared([b, a]).changes if c.key == "cobb_deg")
     assert back.change == -6 and back.is_real
+    assert change.interval is not None
     assert back.interval == pytest.approx((-change.interval[1], -change.interval[0]))
 
 
@@ -133,6 +134,16 @@ def test_too_few_runs_and_folders_without_a_result_are_refused(tmp_path, documen
     (broken / "result.json").write_text(json.dumps(data))
     with pytest.raises(BadInput, match="not a rotation"):
         compared([good, broken])
+
+
+def test_another_primary_curve_is_said(tmp_path, document):
+    a, b = save(tmp_path / "a", document), save(tmp_path / "b", document)
+    data = json.loads((b / "result.json").read_text())
+    data["curves"][0] |= {"side": "left", "region": "lumbar"}
+    (b / "result.json").write_text(json.dumps(data))
+    with Run.create(tmp_path / "out") as run:
+        text = write_comparison(run, compared([a, b])).read_text()
+    assert "The primary curve is not the same one" in text and "last left lumbar" in text
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path, document):

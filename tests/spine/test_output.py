@@ -12,6 +12,7 @@ from known_landmarks import fitted
 from spine.anatomy import LEVELS
 from spine.output import result_dict, spine_meshes, write_result
 from spine.skin_mesh import skin_mesh, triangles
+from suite.geometry.mesh import Mesh
 from suite.geometry.mesh_io import read_geometry
 from suite.run import Run
 
@@ -75,10 +76,10 @@ def test_models_are_in_metres_and_named(folder):
 
     scene = trimesh.load_scene(folder / "spine.glb")
     assert sorted(scene.geometry) == sorted(LEVELS)
-    skin = read_geometry(folder / "skin.glb")
+    skin, spine = read_geometry(folder / "skin.glb"), read_geometry(folder / "spine.glb")
+    assert isinstance(skin, Mesh) and isinstance(spine, Mesh)
     height = np.ptp(skin.vertices[:, 1])
     assert 0.4 < height < 0.8
-    spine = read_geometry(folder / "spine.glb")
     assert 0.5 < np.ptp(spine.vertices[:, 1]) < 0.9
     assert len(skin.vertices) <= 5000
 
