@@ -177,3 +177,27 @@ def test_the_scan_that_is_meant(tmp_path):
 
 def _with_points(surface: BackSurface, points: np.ndarray) -> BackSurface:
     return replace(surface, points_mm=points, colors=None)
+
+
+def test_a_poor_scan_gives_a_result_with_its_flag_and_wider_intervals(tmp_path):
+    """Landmarks found automatically, on a good scan and on one with 5 mm of noise and few points."""
+    from spine.landmark_model import load_landmark_model
+    from spine.synthetic import save_subject, scan_points, simulate_subject
+
+    try:
+        load_landmark_model("simulated")
+    except BadInput as error:
+        pytest.skip(f"no landmark model: {error}")
+    subject = simulate_subject(0)
+    results = []
+    for name, noise_mm, n in (("good", 0.5, 50_000), ("poor", 5.0, 9_000)):
+        scan = scan_points(subject, noise_mm=noise_mm, rng=np.random.default_rng(1), n_points=n)
+        save_subject(subject, tmp_path / name, scan)
+        results.append(reconstruct(tmp_path / name))
+    good, poor = results
+    assert next(c for c in good.flags if c.key == "noise").flag == "ok"
+    assert next(c for c in poor.flags if c.key == "noise").flag in ("warn", "bad")
+    width = [np.ptp(r.intervals.centre_mm[:, C7 : L5 + 1, 0], axis=0).mean() for r in results]
+    assert width[1] > 1.02 * width[0]
+    (tmp_path / "good" / "truth.json").unlink()
+    assert reconstruct(tmp_path / "good").indices.to_dict() == good.indices.to_dict()
