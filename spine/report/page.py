@@ -77,13 +77,13 @@ def _summary(page: Page, result: Reconstruction) -> None:
     page.note("info", NOT_A_DEVICE)
     flag = result.verdict
     open_points = [check.title.lower() for check in result.flags if check.flag in ("warn", "bad")]
-    named = f" {', '.join(dict.fromkeys(open_points))}. The checks are below." if open_points else ""
+    named = f" {', '.join(dict.fromkeys(open_points))}. The checks say why." if open_points else ""
     page.note(flag, _VERDICTS[flag] + named)
     main = main_indices(result)
     flags: dict[str, Flag] = {index.key: "warn" for index in main if index.in_norm is False}
     page.metrics([as_metric(i) for i in main], {i.key: i.title for i in main}, flags)
     page.table(tables.curve_table(result.indices.curves))
-    page.table(tables.check_table(result.flags))
+    page.table(tables.check_table(result.flags, brief=True))
 
 
 def _curves(page: Page, result: Reconstruction) -> None:
@@ -134,6 +134,7 @@ def _maps(page: Page, result: Reconstruction) -> None:
 
 def _certainty(page: Page, result: Reconstruction) -> None:
     page.heading("How sure this is")
+    page.table(tables.check_table(result.flags))
     page.text(INTERVALS)
     fit, landmarks = result.fit, result.landmarks
     page.table(tables.term_table(fit))

@@ -31,15 +31,16 @@ _VERTEBRA = (
 )
 
 
-def check_table(checks: Sequence[Check]) -> Table:
-    """Every quality check with its flag."""
-    rows: list[list[Cell]] = [[check.title, check.text] for check in checks]
-    return Table(
-        [spaced("What was checked"), "Finding"],
-        rows,
-        "Quality of this result",
-        flags=[check.flag for check in checks],
-    )
+def check_table(checks: Sequence[Check], brief: bool = False) -> Table:
+    """Every quality check with its flag; `brief` keeps the passed ones to one row."""
+    shown = [check for check in checks if not (brief and check.flag == "ok")]
+    rows: list[list[Cell]] = [[check.title, check.text] for check in shown]
+    flags: list[Flag | None] = [check.flag for check in shown]
+    passed = [check.title.lower() for check in checks if check.flag == "ok"]
+    if brief and passed:
+        rows.append(["Passed", f"{', '.join(passed).capitalize()}."])
+        flags.append("ok")
+    return Table([spaced("What was checked"), "Finding"], rows, "Quality of this result", flags=flags)
 
 
 def curve_table(curves: Sequence[Curve]) -> Table:
