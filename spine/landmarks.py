@@ -26,7 +26,7 @@ from spine.observations import LineObservation, Observations
 from spine.skin_markers import find_markers
 from spine.spinous_line import ROWS_U, TRUNK_MM, canonical_map, chord, find_line
 from spine.surface import BackSurface, align_to_body
-from spine.surface_rotation import surface_rotation_rad
+from spine.surface_rotation import mean_rotation_rad
 from suite.config import Config
 from suite.errors import BadInput
 from suite.geometry.rotations import transform_points
@@ -50,8 +50,8 @@ class LandmarkOptions(Config):
     """Whether coloured markers on the skin are read where the scan has colour."""
     real_factor: Positive = 1.5
     """Lateral error of the line on real backs over that on simulated ones."""
-    rotation_half_width_mm: Positive = 50.0
-    """Half width of the window in which the rotation of the skin is measured."""
+    rotation_half_widths_mm: tuple[Positive, ...] = (35.0, 50.0, 65.0)
+    """Half widths of the windows in which the rotation of the skin is measured; their mean counts."""
     rotation_sigma_deg: Positive = 1.0
     """Error of measuring the rotation of the skin."""
 
@@ -145,7 +145,7 @@ def observe_line(
     """A line on the skin with the depth and rotation of the skin along it; NaN where no skin was seen."""
     skin = smoothed(height, 2.0, 6.0)
     z = np.where(height.is_observed(x_mm, y_mm), skin.sample(x_mm, y_mm), np.nan)
-    rotation = surface_rotation_rad(height, x_mm, y_mm, options.rotation_half_width_mm)
+    rotation = mean_rotation_rad(height, x_mm, y_mm, options.rotation_half_widths_mm)
     rotation_sigma = np.full(len(y_mm), np.radians(options.rotation_sigma_deg))
     return LineObservation(y_mm, x_mm, z, sigma_mm, rotation, rotation_sigma)
 

@@ -8,6 +8,8 @@ Windows of +-35 to +-65 mm carry the rotation of the vertebrae best (Drerup & Hi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -26,9 +28,7 @@ def surface_rotation_rad(
     half_width_mm: float,
 ) -> Float[np.ndarray, " m"]:
     """Rotation at the points (x, y) of the line; NaN where too little skin is seen on either side."""
-    across = np.arange(-half_width_mm, half_width_mm + 0.5 * STEP_MM, STEP_MM)
-    along = np.arange(-HALF_HEIGHT_MM, HALF_HEIGHT_MM + 0.5 * STEP_MM, STEP_MM)
-    dx, dy = (grid.ravel() for grid in np.meshgrid(across, along))
+    dx, dy = (grid.ravel() for grid in np.meshgrid(_even(half_width_mm), _even(HALF_HEIGHT_MM)))
     x, y = x_mm[:, None] + dx, y_mm[:, None] + dy
     seen = height.is_observed(x, y)
     design = np.stack([np.ones_like(dx), dx, dy, dx**2], axis=1) / [
@@ -43,3 +43,19 @@ def surface_rotation_rad(
     slope = np.linalg.solve(gram, np.einsum("nki,nk->ni", weighted, z)[..., None])[:, 1, 0] / half_width_mm
     sides = [seen[:, side].mean(1) for side in (dx < 0, dx > 0)]
     return np.where(np.minimum(*sides) >= LEAST_SHARE, np.arctan(-slope), np.nan)
+
+
+def mean_rotation_rad(
+    height: HeightMap,
+    x_mm: Float[np.ndarray, " m"],
+    y_mm: Float[np.ndarray, " m"],
+    half_widths_mm: Sequence[float],
+) -> Float[np.ndarray, " m"]:
+    """Mean over several windows, which is steadier than any one; NaN where one of them sees too little."""
+    return np.mean([surface_rotation_rad(height, x_mm, y_mm, width) for width in half_widths_mm], axis=0)
+
+
+def _even(half_mm: float) -> Float[np.ndarray, " n"]:
+    """Places from -half to half about STEP_MM apart: as many on either side, or a mirrored back would not
+    turn the other way by as much."""
+    return np.linspace(-half_mm, half_mm, 2 * max(1, round(half_mm / STEP_MM)) + 1)
