@@ -20,6 +20,7 @@ FROM_END_MM = np.arange(6.0, 150.0, 8.0)
 """Rows looked at, from either end of the scan inwards."""
 BESIDE_MM = (16.0, 36.0, 70.0)
 ACROSS_MM = (-12.0, -6.0, 0.0, 6.0, 12.0)
+FEATURES = len(FROM_END_MM) * (2 + len(BESIDE_MM))
 LEAST_ROW_MM = 60.0
 """A row belongs to the back if at least this much of it is seen."""
 
@@ -44,6 +45,13 @@ class EndModel:
     weights: Float[np.ndarray, " f"]
     offset_mm: float
     sigma_mm: float
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 1 or self.mean.shape != self.weights.shape:
+            raise ValueError(f"end model: mean {self.mean.shape} and weights {self.weights.shape} must match")
+        values = (*self.mean, *self.weights, self.offset_mm, self.sigma_mm)
+        if not np.isfinite(values).all() or self.sigma_mm < 0:
+            raise ValueError("end model: every value must be finite, and sigma_mm not below 0")
 
     def distance_mm(self, features: Float[np.ndarray, " f"]) -> float:
         """How far the landmark lies inside the end of the scan, at least 0."""
@@ -95,6 +103,8 @@ def fit_end_model(
 ) -> EndModel:
     """Ridge regression on all but the last `held_out` rows, its error on those."""
     n = len(features) - held_out
+    if n < 1 or held_out < 1:
+        raise ValueError(f"end model: {len(features)} scans of which {held_out} are held out")
     mean, offset = features[:n].mean(0), float(distance_mm[:n].mean())
     centred = features[:n] - mean
     gram = centred.T @ centred + ridge * np.eye(features.shape[1])

@@ -19,9 +19,11 @@ CUP_PER_MM = 0.006
 """Curvature of a clear dimple (radius under 170 mm in its flattest direction)."""
 UNLIKE_MM = 18.0
 
+Dimples = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]] | tuple[None, None]
 
-def find_dimples(height: HeightMap) -> tuple[Float[np.ndarray, "2 3"] | None, float]:
-    """Left and right dimple in the body frame (mm) and a confidence of 0 to 1; None, 0 where they do not
+
+def find_dimples(height: HeightMap) -> tuple[Dimples, float]:
+    """Left and right dimple in the body frame (mm) and a confidence of 0 to 1; both None, 0 where they do not
     show."""
     curvature = curvature_maps(height, SMOOTHING_MM)
     x, y = np.meshgrid(height.x_mm, height.y_mm)
@@ -30,13 +32,13 @@ def find_dimples(height: HeightMap) -> tuple[Float[np.ndarray, "2 3"] | None, fl
     sides = [here & (side * x >= ASIDE_MM[0]) & (side * x <= ASIDE_MM[1]) for side in (-1, 1)]
     on_left, on_right = (_deepest(height, cup, side) for side in sides)
     if on_left is None or on_right is None:
-        return None, 0.0
+        return (None, None), 0.0
     (left, left_cup), (right, right_cup) = on_left, on_right
     unlike = np.hypot(left[1] - right[1], left[0] + right[0])
     if unlike > UNLIKE_MM:
-        return None, 0.0
+        return (None, None), 0.0
     clear = min(left_cup, right_cup) / CUP_PER_MM
-    return np.stack([left, right]), float(np.clip(0.5 * clear * (1 - unlike / (2 * UNLIKE_MM)), 0, 1))
+    return (left, right), float(np.clip(0.5 * clear * (1 - unlike / (2 * UNLIKE_MM)), 0, 1))
 
 
 def _deepest(

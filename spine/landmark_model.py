@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spine.anchors import EndModel
+from spine.anchors import FEATURES, EndModel
 from spine.spinous_line import LineModel
 from suite.errors import BadInput
 
 DEFAULT = "simulated"
+HINT = f"use {DEFAULT}, or a file that python -m spine.landmark_training has written"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class LandmarkModel:
     base: EndModel
     name: str
     provenance: str
+
+    def __post_init__(self) -> None:
+        for name, end in (("vp", self.vp), ("base", self.base)):
+            if len(end.mean) != FEATURES:
+                raise ValueError(f"{name} weighs {len(end.mean)} features, not {FEATURES}")
 
 
 def save_landmark_model(path: Path, model: LandmarkModel) -> None:
@@ -58,24 +64,31 @@ def save_landmark_model(path: Path, model: LandmarkModel) -> None:
         out.write(data)
 
 
-@lru_cache(maxsize=4)
 def load_landmark_model(name: str = DEFAULT) -> LandmarkModel:
-    """A shipped model by its name, or one of your own by its path. Raises BadInput for a file that is not
-    one."""
-    from safetensors import SafetensorError, safe_open
+    """A shipped model by its name, or one of your own by its path; a file is read once until it changes.
 
+    Raises BadInput for a file that is not one.
+    """
     shipped = Path(str(files("spine"))) / "data" / f"landmarks_{name}.safetensors"
     file = shipped if shipped.is_file() else Path(name)
-    hint = f"use {DEFAULT}, or a file that python -m spine.landmark_training has written"
     if not file.is_file():
-        raise BadInput("there is no such landmark model", name, hint)
+        raise BadInput("there is no such landmark model", name, HINT)
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, changed_ns: int) -> LandmarkModel:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, "numpy") as source:
             tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118 (not a dict)
             header = source.metadata() or {}
         return _model(tensors, header)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise BadInput(f"this is no landmark model: {error}", str(file), hint) from error
+    except KeyError as error:
+        raise BadInput(f"this is no landmark model: it lacks {error}", str(file), HINT) from error
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise BadInput(f"this is no landmark model: {error}", str(file), HINT) from error
 
 
 def _model(tensors: dict[str, np.ndarray], header: dict[str, str]) -> LandmarkModel:

@@ -5,7 +5,7 @@
 
 Sideways, VP and base are where the line is; only their heights are looked for by themselves. Coloured skin
 markers, where the scan has colour and shows them, take the place of what was found. Landmarks that a person
-has edited come through `spine.landmarks_file`.
+has edited come through `spine.landmarks_file`. Both are put in their place by `placed`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field
+from scipy.interpolate import PchipInterpolator
 
 from spine.anchors import end_features, ends, middle_at
 from spine.dimples import find_dimples
@@ -29,9 +30,10 @@ from spine.surface import BackSurface, align_to_body
 from spine.surface_rotation import mean_rotation_rad
 from suite.config import Config
 from suite.errors import BadInput
-from suite.geometry.rotations import transform_points
+from suite.geometry.rotations import se3_inverse, transform_points
 
 Source = Literal["automatic", "edited", "markers"]
+Point = Float[np.ndarray, " 3"]
 Positive = Annotated[float, Field(gt=0)]
 
 SHIFTED_MM = ((0.0, 0.0, 0.0), (8.0, -4.0, 8.0), (-8.0, 4.0, 8.0), (8.0, 4.0, -8.0), (-8.0, -4.0, -8.0))
@@ -39,6 +41,9 @@ SHIFTED_MM = ((0.0, 0.0, 0.0), (8.0, -4.0, 8.0), (-8.0, 4.0, 8.0), (8.0, 4.0, -8
 the same."""
 LEAST_TRUNK_MM = 150.0
 DISAGREEMENT_MM = 8.0
+GIVEN_STEP_MM = 6.0
+GIVEN_SIGMA_MM, GIVEN_HEIGHT_SIGMA_MM = 1.5, 3.0
+"""Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave."""
 
 
 class LandmarkOptions(Config):
@@ -50,7 +55,7 @@ class LandmarkOptions(Config):
     """Whether coloured markers on the skin are read where the scan has colour."""
     real_factor: Positive = 1.5
     """Lateral error of the line on real backs over that on simulated ones."""
-    rotation_half_widths_mm: tuple[Positive, ...] = (35.0, 50.0, 65.0)
+    rotation_half_widths_mm: Annotated[tuple[Positive, ...], Field(min_length=1)] = (35.0, 50.0, 65.0)
     """Half widths of the windows in which the rotation of the skin is measured; their mean counts."""
     rotation_sigma_deg: Positive = 1.0
     """Error of measuring the rotation of the skin."""
@@ -62,18 +67,20 @@ class Landmarks:
 
     Sigmas are standard deviations of the landmarks' heights. `confidence` lies between 0 and 1 for "vp",
     "base", "line" and "dimples". Dimples are None where they do not show; left and right are the subject's.
+    `source` says where VP or base come from, `line_drawn` whether the line was drawn or marked by a person.
     """
 
-    vp_mm: Float[np.ndarray, " 3"]
-    base_mm: Float[np.ndarray, " 3"]
+    vp_mm: Point
+    base_mm: Point
     vp_sigma_mm: float
     base_sigma_mm: float
-    dimple_left_mm: Float[np.ndarray, " 3"] | None
-    dimple_right_mm: Float[np.ndarray, " 3"] | None
+    dimple_left_mm: Point | None
+    dimple_right_mm: Point | None
     line: LineObservation
     source: Source
     confidence: Mapping[str, float]
     flags: tuple[str, ...] = ()
+    line_drawn: bool = False
 
     def observations(self) -> Observations:
         """What the fit is given. Raises BadInput for a line that is too short or landmarks out of order."""
@@ -83,8 +90,25 @@ class Landmarks:
             self.base_mm,
             self.vp_sigma_mm,
             self.base_sigma_mm,
-            edited=self.source != "automatic",
+            edited=self.line_drawn,
         )
+
+
+@dataclass(frozen=True)
+class GivenLandmarks:
+    """Landmarks that somebody gave or marked on the skin, in the frame of the surface (mm); None where not
+    given."""
+
+    vp_mm: Point | None = None
+    base_mm: Point | None = None
+    dimple_left_mm: Point | None = None
+    dimple_right_mm: Point | None = None
+    line_mm: Float[np.ndarray, "k 3"] | None = None
+
+    def transformed(self, T: Float[np.ndarray, "4 4"]) -> GivenLandmarks:
+        """The same in the frame that T leads to."""
+        given = vars(self)
+        return GivenLandmarks(**{k: None if p is None else transform_points(T, p) for k, p in given.items()})
 
 
 def find_landmarks(
@@ -106,33 +130,60 @@ def find_landmarks(
         x, _ = _line(surface.height(), vp, base, model)
         vp, base = (on_skin(surface.height(), x[end], point[1]) for end, point in ((-1, vp), (0, base)))
     surface, vp, base = aligned(surface, vp, base)
-    x, spread = _line(surface.height(), vp, base, model)
-
-    trunk, inside = vp[1] - base[1], _inside()
-    sigma = np.hypot(options.real_factor * model.line.sigma_mm[inside] * trunk / TRUNK_MM, spread)
-    flags = ()
-    if spread.max() > DISAGREEMENT_MM:
-        flags = (f"the spinous line is unsure: its estimates differ by {spread.max():.0f} mm (SD)",)
+    line, line_confidence, flags = _found_line(surface.height(), vp, base, model, options)
     dimples, dimple_confidence = find_dimples(surface.height())
     confidence = {
         "vp": _confidence(model.vp.sigma_mm, 15.0),
         "base": _confidence(model.base.sigma_mm, 15.0),
-        "line": _confidence(float(np.sqrt((sigma**2).mean())), 7.0),
+        "line": line_confidence,
         "dimples": dimple_confidence,
     }
-    found = Landmarks(
-        vp_mm=vp,
-        base_mm=base,
-        vp_sigma_mm=model.vp.sigma_mm,
-        base_sigma_mm=model.base.sigma_mm,
-        dimple_left_mm=None if dimples is None else dimples[0],
-        dimple_right_mm=None if dimples is None else dimples[1],
-        line=observe_line(surface.height(), x, ROWS_U[inside] * trunk, sigma, options),
-        source="automatic",
-        confidence=confidence,
-        flags=flags,
-    )
-    return with_markers(surface, found, options) if options.markers else (surface, found)
+    sigma = (model.vp.sigma_mm, model.base.sigma_mm)
+    found = Landmarks(vp, base, *sigma, *dimples, line, "automatic", confidence, flags)
+    if not options.markers:
+        return surface, found
+    markers = find_markers(surface, line)
+    if markers is None:
+        return surface, found
+    return placed(GivenLandmarks(**vars(markers)), surface, found, "markers", options)
+
+
+def placed(
+    given: GivenLandmarks,
+    surface: BackSurface,
+    found: Landmarks | None,
+    source: Literal["edited", "markers"],
+    options: LandmarkOptions,
+) -> tuple[BackSurface, Landmarks]:
+    """Landmarks that somebody gave, and the surface in the body frame they define.
+
+    VP or base that are not given are those of `found` (in the same frame); a line that is not given is sought
+    between VP and base, and dimples are looked for.
+    """
+    vp, base = given.vp_mm, given.base_mm
+    sigma = {"vp": GIVEN_HEIGHT_SIGMA_MM, "base": GIVEN_HEIGHT_SIGMA_MM}
+    confidence = {"vp": 1.0, "base": 1.0, "line": 1.0, "dimples": 1.0}
+    if vp is None:
+        assert found is not None
+        vp, sigma["vp"], confidence["vp"] = found.vp_mm, found.vp_sigma_mm, found.confidence["vp"]
+    if base is None:
+        assert found is not None
+        base, sigma["base"], confidence["base"] = found.base_mm, found.base_sigma_mm, found.confidence["base"]
+    turned, vp, base = aligned(surface, vp, base)
+    given = given.transformed(turned.T_body_input @ se3_inverse(surface.T_body_input))
+    height, flags = turned.height(), ()
+    if given.line_mm is not None:
+        line = _given_line(height, given.line_mm, options)
+    else:
+        model = load_landmark_model(options.model)
+        line, confidence["line"], flags = _found_line(height, vp, base, model, options)
+    dimples = (given.dimple_left_mm, given.dimple_right_mm)
+    if dimples[0] is None or dimples[1] is None:
+        dimples, confidence["dimples"] = find_dimples(height)
+    return turned, Landmarks(
+        vp, base, sigma["vp"], sigma["base"], *dimples, line, source, confidence, flags,
+        line_drawn=given.line_mm is not None,
+    )  # fmt: skip
 
 
 def observe_line(
@@ -150,23 +201,28 @@ def observe_line(
     return LineObservation(y_mm, x_mm, z, sigma_mm, rotation, rotation_sigma)
 
 
-def with_markers(
-    surface: BackSurface, found: Landmarks, options: LandmarkOptions
-) -> tuple[BackSurface, Landmarks]:
-    """The same landmarks, with those in place that coloured markers on the skin show."""
-    from spine.landmarks_file import GivenLandmarks, placed
+def _found_line(
+    height: HeightMap, vp: Point, base: Point, model: LandmarkModel, options: LandmarkOptions
+) -> tuple[LineObservation, float, tuple[str, ...]]:
+    """The line between VP and base with its errors, a confidence, and what makes it doubtful."""
+    x, spread = _line(height, vp, base, model)
+    trunk, inside = vp[1] - base[1], _inside()
+    sigma = np.hypot(options.real_factor * model.line.sigma_mm[inside] * trunk / TRUNK_MM, spread)
+    flags = ()
+    if spread.max() > DISAGREEMENT_MM:
+        flags = (f"the spinous line is unsure: its estimates differ by {spread.max():.0f} mm (SD)",)
+    line = observe_line(height, x, base[1] + ROWS_U[inside] * trunk, sigma, options)
+    return line, _confidence(float(np.sqrt((sigma**2).mean())), 7.0), flags
 
-    markers = find_markers(surface, found.line)
-    if markers is None:
-        return surface, found
-    given = GivenLandmarks(
-        vp_mm=markers.vp_mm if markers.vp_mm is not None else found.vp_mm,
-        base_mm=markers.base_mm if markers.base_mm is not None else found.base_mm,
-        dimple_left_mm=markers.dimple_left_mm,
-        dimple_right_mm=markers.dimple_right_mm,
-        line_mm=markers.line_mm if markers.line_mm is not None else None,
-    )
-    return placed(given, surface, found, "markers", options)
+
+def _given_line(
+    height: HeightMap, points: Float[np.ndarray, "k 3"], options: LandmarkOptions
+) -> LineObservation:
+    """A smooth curve through the points, in even steps of height."""
+    y, first = np.unique(points[:, 1], return_index=True)
+    rows = np.arange(y[0], y[-1] + 1e-9, GIVEN_STEP_MM)
+    x = PchipInterpolator(y, points[first, 0])(rows)
+    return observe_line(height, x, rows, np.full(len(rows), GIVEN_SIGMA_MM), options)
 
 
 def _heights(height: HeightMap, model: LandmarkModel) -> tuple[float, float]:
@@ -204,17 +260,15 @@ def _inside() -> np.ndarray:
     return (ROWS_U >= 0) & (ROWS_U <= 1)
 
 
-def on_skin(height: HeightMap, x_mm: float, y_mm: float) -> Float[np.ndarray, " 3"]:
+def on_skin(height: HeightMap, x_mm: float, y_mm: float) -> Point:
     """The point of the skin at (x, y)."""
     return np.array([x_mm, y_mm, float(smoothed(height, 2.0, 6.0).sample(x_mm, y_mm))])
 
 
-def aligned(
-    surface: BackSurface, vp_mm: Float[np.ndarray, " 3"], base_mm: Float[np.ndarray, " 3"]
-) -> tuple[BackSurface, Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+def aligned(surface: BackSurface, vp_mm: Point, base_mm: Point) -> tuple[BackSurface, Point, Point]:
     """Surface, VP and base after align_to_body."""
     turned = align_to_body(surface, vp_mm, base_mm)
-    T = turned.T_body_input @ np.linalg.inv(surface.T_body_input)
+    T = turned.T_body_input @ se3_inverse(surface.T_body_input)
     vp, base = transform_points(T, np.stack([vp_mm, base_mm]))
     return turned, vp, base
 

@@ -1,9 +1,9 @@
 """Coloured markers stuck or drawn on the skin, read from the colours of a scan.
 
 Skin has one hue; a marker is a small spot whose chroma (a, b of CIELAB) is far from that of the skin around.
-Spots near the spinous line are marks of it: the highest is VP, the lowest the base if it lies low enough. A
-pair of spots to both sides at the height of the base are the dimples, and their mid-point is the base. Five
-marks or more along the line draw it.
+Two spots to both sides, level with the base, are the dimples, their mid-point is the base. Others near
+the spinous line are marks of it: the highest is VP and the lowest the base if they lie about where these were
+found. Five marks or more along the line draw it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.interpolate import PchipInterpolator
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
@@ -21,10 +22,14 @@ from spine.surface import BackSurface
 
 LEAST_CHROMA = 22.0
 """Distance in the a-b plane of CIELAB from the skin; skin itself varies by about 8."""
+DARK_LIGHTNESS, DARK_CHROMA = 30.0, 15.0
+"""Darker than this and with less chroma it is hair or shadow."""
 LEAST_POINTS, WIDEST_MM, GAP_MM = 4, 26.0, 5.0
 BESIDE_LINE_MM = 30.0
-DIMPLE_ASIDE_MM = (20.0, 70.0)
-LINE_MARKS = 5
+DIMPLE_ASIDE_MM, DIMPLE_SHARE, DIMPLES_UNLIKE_MM = (20.0, 70.0), 0.15, 25.0
+BASE_SHARE, VP_SHARE = (-0.12, 0.12), (0.85, 1.15)
+"""Where marks of base and VP lie on the way from base to VP as found."""
+LINE_MARKS, LINE_SHARE = 5, 0.6
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,19 @@ def find_markers(surface: BackSurface, line: LineObservation) -> Markers | None:
         return None
     low, high = line.y_mm[0], line.y_mm[-1]
     aside = spots[:, 0] - np.interp(spots[:, 1], line.y_mm, line.x_mm)
-    on_line = spots[np.abs(aside) <= BESIDE_LINE_MM]
-    on_line = on_line[np.argsort(on_line[:, 1])]
-    vp = on_line[-1] if len(on_line) and on_line[-1, 1] > low + 0.85 * (high - low) else None
-    base = on_line[0] if len(on_line) and on_line[0, 1] < low + 0.12 * (high - low) else None
-    left, right = _dimples(spots, aside, low, high)
+    level = (spots[:, 1] - low) / (high - low)
+    near_line = (np.abs(aside) <= BESIDE_LINE_MM) & (level > BASE_SHARE[0]) & (level < VP_SHARE[1])
+    left = right = None
+    if (pair := _dimples(spots[:, 1] - low, aside, high - low)) is not None:
+        left, right = spots[pair]
+        near_line[pair] = False
+    on_line, level = (values[near_line][np.argsort(level[near_line])] for values in (spots, level))
+    vp = on_line[-1] if len(on_line) and level[-1] > VP_SHARE[0] else None
+    base = on_line[0] if len(on_line) and level[0] < BASE_SHARE[1] else None
     if left is not None and right is not None:
         base = (left + right) / 2
     drawn = None
-    if len(on_line) >= LINE_MARKS and np.ptp(on_line[:, 1]) > 0.6 * (high - low):
+    if len(on_line) >= LINE_MARKS and np.ptp(level) > LINE_SHARE:
         y = np.arange(on_line[0, 1], on_line[-1, 1], 6.0)
         drawn = np.stack([PchipInterpolator(on_line[:, 1], on_line[:, k])(y) for k in range(3)], axis=1)
     if vp is None and base is None and drawn is None:
@@ -65,9 +74,11 @@ def find_markers(surface: BackSurface, line: LineObservation) -> Markers | None:
 
 
 def _coloured(colors: UInt8[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Points whose chroma is far from that of most points."""
-    ab = _lab(colors)[:, 1:]
-    return np.linalg.norm(ab - np.median(ab, axis=0), axis=1) > LEAST_CHROMA
+    """Points whose chroma is far from that of most points, less what is only dark."""
+    lab = _lab(colors)
+    lightness, ab = lab[:, 0], lab[:, 1:]
+    dark = (lightness < DARK_LIGHTNESS) & (np.linalg.norm(ab, axis=1) < DARK_CHROMA)
+    return (np.linalg.norm(ab - np.median(ab, axis=0), axis=1) > LEAST_CHROMA) & ~dark
 
 
 def _spots(points: Float[np.ndarray, "n 3"], coloured: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "k 3"]:
@@ -75,9 +86,9 @@ def _spots(points: Float[np.ndarray, "n 3"], coloured: Bool[np.ndarray, " n"]) -
     chosen = points[coloured]
     if len(chosen) < LEAST_POINTS:
         return np.empty((0, 3))
-    count, label = connected_components(
-        KDTree(chosen).sparse_distance_matrix(KDTree(chosen), GAP_MM), directed=False
-    )
+    i, j = KDTree(chosen).query_pairs(GAP_MM, output_type="ndarray").T
+    links = coo_array((np.ones(len(i), bool), (i, j)), shape=(len(chosen), len(chosen)))
+    count, label = connected_components(links, directed=False)
     groups = (chosen[label == k] for k in range(count))
     return np.array(
         [g.mean(0) for g in groups if len(g) >= LEAST_POINTS and np.ptp(g, axis=0).max() <= WIDEST_MM]
@@ -85,16 +96,16 @@ def _spots(points: Float[np.ndarray, "n 3"], coloured: Bool[np.ndarray, " n"]) -
 
 
 def _dimples(
-    spots: Float[np.ndarray, "k 3"], aside: Float[np.ndarray, " k"], low: float, high: float
-) -> tuple[Float[np.ndarray, " 3"] | None, Float[np.ndarray, " 3"] | None]:
-    """The pair of spots beside the line, nearest in height to its lower end."""
+    above_base: Float[np.ndarray, " k"], aside: Float[np.ndarray, " k"], trunk: float
+) -> list[int] | None:
+    """Which spots are left and right dimple: the nearest in height to the base on either side of the line."""
+    near = np.abs(above_base) < DIMPLE_SHARE * trunk
     least, most = DIMPLE_ASIDE_MM
-    near = np.abs(spots[:, 1] - low) < 0.15 * (high - low)
-    sides = [spots[near & (s * aside >= least) & (s * aside <= most)] for s in (-1, 1)]
-    if not (len(sides[0]) and len(sides[1])):
-        return None, None
-    left, right = (side[np.argmin(np.abs(side[:, 1] - low))] for side in sides)
-    return (left, right) if abs(left[1] - right[1]) < 25 else (None, None)
+    sides = [np.flatnonzero(near & (s * aside >= least) & (s * aside <= most)) for s in (-1, 1)]
+    if not all(len(side) for side in sides):
+        return None
+    pair = [int(side[np.argmin(np.abs(above_base[side]))]) for side in sides]
+    return pair if abs(above_base[pair[0]] - above_base[pair[1]]) < DIMPLES_UNLIKE_MM else None
 
 
 def _lab(colors: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -38,6 +38,8 @@ KERNEL, DILATIONS = 5, (1, 2, 4, 4)
 STEPS, STEP_SHARE = 6, 0.8
 
 Weights = dict[str, Float32[np.ndarray, "..."]]
+CHANNELS = 2 * len(OFFSETS) + 3
+"""What g sees of a row: odd and even part of the strip, where the line stands, where the row lies (2)."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class LineModel:
     """
 
     members: tuple[Weights, ...]
-    sigma_mm: Float[np.ndarray, 84]
+    sigma_mm: Float[np.ndarray, " 84"]
 
     def __post_init__(self) -> None:
         if not self.members:
             raise ValueError("a line model needs at least one member")
+        for k, member in enumerate(self.members):
+            _check_member(member, f"member {k}")
         if self.sigma_mm.shape != ROWS_U.shape or not (self.sigma_mm > 0).all():
             raise ValueError("sigma_mm must be positive, one value a row")
 
@@ -78,11 +82,11 @@ def chord(
 
 
 def strip(
-    back: Float32[np.ndarray, "84 81"], x: Float[np.ndarray, 84]
+    back: Float32[np.ndarray, "84 81"], x: Float[np.ndarray, " 84"]
 ) -> tuple[Float[np.ndarray, "o 84"], Float[np.ndarray, "o 84"]]:
     """Odd and even part of the skin around the line x (canonical mm), scaled and clipped, offsets by rows."""
     at = x[:, None] + np.concatenate([-OFFSETS, [0.0], OFFSETS])
-    column = np.clip((at - COLUMNS[0]) / (COLUMNS[1] - COLUMNS[0]), 0, len(COLUMNS) - 1.001)
+    column = np.clip((at - COLUMNS[0]) / (COLUMNS[1] - COLUMNS[0]), 0, len(COLUMNS) - 1)
     row = np.broadcast_to(np.arange(len(ROWS_U), dtype=float)[:, None], column.shape)
     z = map_coordinates(back, [row, column], order=1, mode="nearest")
     n = len(OFFSETS)
@@ -100,6 +104,22 @@ def row_codes() -> Float[np.ndarray, "2 84"]:
 def find_line(back: Float32[np.ndarray, "84 81"], model: LineModel) -> Float[np.ndarray, "k 84"]:
     """The line of every member, canonical mm from the chord; their mean is the answer."""
     return np.stack([_descend(back, member) for member in model.members])
+
+
+def _check_member(weights: Weights, name: str) -> None:
+    """Raises ValueError for weights that are not those of g, of any width."""
+    width = np.size(weights.get("enter.bias", ()))
+    shapes = {"enter.weight": (width, CHANNELS, 1), "enter.bias": (width,)}
+    for k in range(len(DILATIONS)):
+        shapes |= {f"blocks.{k}.weight": (width, width, KERNEL), f"blocks.{k}.bias": (width,)}
+    shapes |= {"leave.weight": (1, width, 1), "leave.bias": (1,)}
+    if wrong := sorted(set(shapes) ^ set(weights)):
+        raise ValueError(f"{name} of the line model lacks or should not have {wrong[0]}")
+    for key, shape in shapes.items():
+        if weights[key].shape != shape:
+            raise ValueError(f"{key} of {name} of the line model is {weights[key].shape}, not {shape}")
+        if not np.isfinite(weights[key]).all():
+            raise ValueError(f"{key} of {name} of the line model has values that are not finite")
 
 
 def _descend(back: np.ndarray, weights: Weights) -> np.ndarray:

@@ -34,6 +34,7 @@ OPTIONAL = (
     Optional("scipy", "scipy", "spine", "spine: surfaces, landmarks and the fit"),
     Optional("open3d", "open3d", "spine", "spine: many RGB-D frames fused into one surface, PCD files"),
     Optional("trimesh", "trimesh", "spine", "spine: checks and repairs of meshes"),
+    Optional("safetensors", "safetensors", "spine", "spine: the learned model of the landmarks"),
     Optional("matplotlib", "matplotlib", "report", "figures in reports"),
     Optional("plotly", "plotly", "report", "interactive figures in reports"),
 )
@@ -120,7 +121,9 @@ def _accelerator(installed: dict[str, str]) -> list[Finding]:
     cuda = next((v for n, v in installed.items() if n.startswith("nvidia-cuda-runtime")), None)
     driver = Path("/proc/driver/nvidia/version")
     version = driver.read_text().splitlines()[0].strip() if driver.is_file() else None
-    torch = Finding("accelerator", "torch", installed.get("torch"), "no part of this version uses it")
+    trains = "spine: training the model of the landmarks, on the CPU"
+    advice = "" if "torch" in installed else f"; {_install('train')}"
+    torch = Finding("accelerator", "torch", installed.get("torch"), trains + advice)
     if "torch" in installed:
         return [
             torch,
