@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 LANDMARK_SD_MM = {"vp": (10.0, 9.0), "base": (9.0, 10.0)}
 """Error (x, y) of the landmarks that the map is taken from."""
-YAW_SD_DEG = 3.0
+YAW_SD_DEG = 2.0
 TILT_SD = 0.02
 """Slope in x that is added to a map each time it is shown."""
 WALK_SD_MM, WALK_LENGTHS_U = 9.0, (0.1, 0.2, 0.4, 0.8)
@@ -68,14 +68,24 @@ def training_pair(
 ) -> tuple[Float32[np.ndarray, "84 81"], Float[np.ndarray, " 84"]]:
     """Canonical map of a simulated back, seen from imperfect landmarks, and its true line (canonical mm)."""
     skin = subject.skin
-    tilt = np.tan(np.radians(rng.normal(0.0, YAW_SD_DEG)))
-    seen = filled(np.where(skin.observed, skin.z_mm + tilt * skin.x_mm, np.nan))
     vp = subject.vp_mm[:2] + rng.normal(size=2) * LANDMARK_SD_MM["vp"]
     base = subject.base_mm[:2] + rng.normal(size=2) * LANDMARK_SD_MM["base"]
+    tilt = _slope_in_x(skin, vp, base) + np.tan(np.radians(rng.normal(0.0, YAW_SD_DEG)))
+    seen = filled(np.where(skin.observed, skin.z_mm - tilt * skin.x_mm, np.nan))
     back = canonical_map(HeightMap(skin.x_mm, skin.y_mm, seen, skin.observed), vp, base)
     y = base[1] + ROWS_U * (vp[1] - base[1])
     line = np.interp(y, subject.line_mm[:, 1], subject.line_mm[:, 0]) - chord(ROWS_U, vp, base)
     return back, line * TRUNK_MM / (vp[1] - base[1])
+
+
+def _slope_in_x(skin: HeightMap, vp: np.ndarray, base: np.ndarray) -> float:
+    """Slope of the plane that `align_to_body` turns towards the viewer: a rib hump turns it too."""
+    x, y = np.meshgrid(skin.x_mm, skin.y_mm)
+    u = (y - base[1]) / (vp[1] - base[1])
+    aside = x - chord(u, vp, base)
+    near = skin.observed & (u > 0.05) & (u < 0.75) & (np.abs(aside) < 110)
+    plane = np.stack([np.ones(near.sum()), aside[near], y[near]], axis=1)
+    return float(np.linalg.lstsq(plane, skin.z_mm[near], rcond=None)[0][1])
 
 
 def training_set(

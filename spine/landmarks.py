@@ -10,7 +10,7 @@ has edited come through `spine.landmarks_file`. Both are put in their place by `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -31,6 +31,7 @@ from spine.surface_rotation import mean_rotation_rad
 from suite.config import Config
 from suite.errors import BadInput
 from suite.geometry.rotations import se3_inverse, transform_points
+from suite.threads import one_thread
 
 Source = Literal["automatic", "edited", "markers"]
 Point = Float[np.ndarray, " 3"]
@@ -111,6 +112,7 @@ class GivenLandmarks:
         return GivenLandmarks(**{k: None if p is None else transform_points(T, p) for k, p in given.items()})
 
 
+@one_thread
 def find_landmarks(
     surface: BackSurface, options: LandmarkOptions | None = None
 ) -> tuple[BackSurface, Landmarks]:
@@ -127,7 +129,7 @@ def find_landmarks(
     base = on_skin(height, middle_at(height, base_y), base_y)
     for _ in range(2):
         surface, vp, base = aligned(surface, vp, base)
-        x, _ = _line(surface.height(), vp, base, model)
+        x, _ = _line(surface.height(), vp, base, model, SHIFTED_MM[:1])
         vp, base = (on_skin(surface.height(), x[end], point[1]) for end, point in ((-1, vp), (0, base)))
     surface, vp, base = aligned(surface, vp, base)
     line, line_confidence, flags = _found_line(surface.height(), vp, base, model, options)
@@ -241,13 +243,17 @@ def _heights(height: HeightMap, model: LandmarkModel) -> tuple[float, float]:
 
 
 def _line(
-    height: HeightMap, vp: np.ndarray, base: np.ndarray, model: LandmarkModel
+    height: HeightMap,
+    vp: np.ndarray,
+    base: np.ndarray,
+    model: LandmarkModel,
+    shifts: Sequence[tuple[float, float, float]] = SHIFTED_MM,
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """x of the line in the rows from base to VP, and the spread (SD) of its estimates, mm."""
     inside = _inside()
     y = base[1] + ROWS_U[inside] * (vp[1] - base[1])
     lines = []
-    for vp_x, base_x, dy in SHIFTED_MM:
+    for vp_x, base_x, dy in shifts:
         from_vp, from_base = vp[:2] + np.array([vp_x, dy]), base[:2] + np.array([base_x, -dy])
         scale = (from_vp[1] - from_base[1]) / TRUNK_MM
         rows = from_base[1] + ROWS_U * (from_vp[1] - from_base[1])

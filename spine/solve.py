@@ -37,6 +37,7 @@ from spine.observations import LineObservation, Observations
 from spine.problem import Problem
 from spine.skin_depth import SkinDepth
 from suite.errors import BadInput
+from suite.threads import one_thread
 
 __all__ = [
     "Coupling",
@@ -151,6 +152,7 @@ class SpineFit:
         return np.sqrt(np.maximum((moved * derivative).sum(-1), 0))
 
 
+@one_thread
 def fit_chain(
     template: SpineTemplate,
     observations: Observations,

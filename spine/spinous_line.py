@@ -126,26 +126,30 @@ def _descend(back: np.ndarray, weights: Weights) -> np.ndarray:
     x = np.zeros(len(ROWS_U))
     for _ in range(STEPS):
         odd, even = strip(back, x)
-        step = _network(weights, odd, even, x) - _network(weights, -odd, even, -x)
-        x = x + STEP_SHARE * STEP_SCALE * step
+        seen, mirrored = _network(weights, np.stack([_inputs(odd, even, x), _inputs(-odd, even, -x)]))
+        x = x + STEP_SHARE * STEP_SCALE * (seen - mirrored)
     return x
 
 
-def _network(w: Weights, odd: np.ndarray, even: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """g: (channels, rows) -> (rows,); residual dilated convolutions over the rows."""
-    inputs = np.concatenate([odd, even, x[None] / X_SCALE, row_codes()])
+def _inputs(odd: np.ndarray, even: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.concatenate([odd, even, x[None] / X_SCALE, row_codes()]).astype(np.float32)
+
+
+def _network(w: Weights, inputs: np.ndarray) -> np.ndarray:
+    """g: (b, channels, rows) -> (b, rows); residual dilated convolutions over the rows."""
     hidden = _silu(w["enter.weight"][:, :, 0] @ inputs + w["enter.bias"][:, None])
     for k, dilation in enumerate(DILATIONS):
         hidden = hidden + _silu(_convolve(hidden, w[f"blocks.{k}.weight"], w[f"blocks.{k}.bias"], dilation))
-    return (w["leave.weight"][:, :, 0] @ hidden + w["leave.bias"][:, None])[0]
+    return (w["leave.weight"][:, :, 0] @ hidden + w["leave.bias"][:, None])[:, 0]
 
 
 def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, dilation: int) -> np.ndarray:
-    """Zero-padded 1D convolution: x (c, rows), weight (d, c, KERNEL) -> (d, rows)."""
-    reach = dilation * (KERNEL // 2)
-    padded = np.pad(x, ((0, 0), (reach, reach)))
-    taps = [padded[:, k * dilation : k * dilation + x.shape[1]] for k in range(KERNEL)]
-    return np.einsum("dck,kcr->dr", weight, np.stack(taps), optimize=True) + bias[:, None]
+    """Zero-padded 1D convolution: x (b, c, rows), weight (d, c, KERNEL) -> (b, d, rows)."""
+    reach, rows = dilation * (KERNEL // 2), x.shape[-1]
+    padded = np.pad(x, ((0, 0), (0, 0), (reach, reach)))
+    taps = [padded[..., k * dilation : k * dilation + rows] for k in range(KERNEL)]
+    by_tap = weight.transpose(0, 2, 1).reshape(len(weight), -1)
+    return by_tap @ np.concatenate(taps, axis=1) + bias[:, None]
 
 
 def _silu(x: np.ndarray) -> np.ndarray:
