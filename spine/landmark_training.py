@@ -56,8 +56,14 @@ TILT_SD = 0.02
 """Slope in x that is added to a map each time it is shown."""
 WALK_SD_MM, WALK_LENGTHS_U = 9.0, (0.1, 0.2, 0.4, 0.8)
 HIDDEN = 48
-PEOPLE = SubjectConfig(cobb_max_deg=70.0)
-"""Curves as in a scoliosis clinic: a model that has seen mostly straight backs draws lines too straight."""
+PEOPLE = SubjectConfig(
+    cobb_max_deg=70.0,
+    rotation_deg_per_mm=(0.25, 0.6),
+    surface_rotation_ratio=(0.7, 1.8),
+    hump_at_line=(0.0, 1.2),
+)
+"""Curves as in a scoliosis clinic, and humps from slight to strong: a model that has mostly seen straight
+backs draws every line too straight."""
 HELD_OUT = 150
 FIRST_SEED = 2_000_000
 AT_LEAST_20 = click.IntRange(20)
