@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 from scipy.ndimage import map_coordinates
+from scipy.special import expit
 
 from spine.heightmap import HeightMap, smoothed
 
@@ -75,8 +76,8 @@ def canonical_map(
 
 
 def chord(
-    u: Float[np.ndarray, " n"], vp_xy_mm: Float[np.ndarray, " 2"], base_xy_mm: Float[np.ndarray, " 2"]
-) -> Float[np.ndarray, " n"]:
+    u: Float[np.ndarray, "*n"], vp_xy_mm: Float[np.ndarray, " 2"], base_xy_mm: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "*n"]:
     """x of the straight line from base to VP, mm."""
     return base_xy_mm[0] + u * (vp_xy_mm[0] - base_xy_mm[0])
 
@@ -153,4 +154,4 @@ def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, dilation: int
 
 
 def _silu(x: np.ndarray) -> np.ndarray:
-    return x / (1 + np.exp(-x))
+    return x * expit(x)
