@@ -85,12 +85,12 @@ def read_ply(path: Path) -> Mesh | PointCloud:
 def write_ply(path: str | Path, geometry: Mesh | PointCloud) -> None:
     """Binary little-endian PLY with doubles, so that reading it back gives the same numbers. Atomic."""
     mesh = geometry if isinstance(geometry, Mesh) else None
-    cloud = geometry if isinstance(geometry, PointCloud) else None
-    points = mesh.vertices if mesh else cloud.points if cloud else None
-    if points is None:
+    if isinstance(geometry, Mesh):
+        points, colors, normals = geometry.vertices, geometry.vertex_colors, None
+    elif isinstance(geometry, PointCloud):
+        points, colors, normals = geometry.points, geometry.colors, geometry.normals
+    else:
         raise TypeError(f"neither a Mesh nor a PointCloud: {type(geometry).__name__}")
-    colors = mesh.vertex_colors if mesh else cloud.colors if cloud else None
-    normals = cloud.normals if cloud else None
 
     columns: list[tuple[str, str, np.ndarray]] = [(n, "<f8", points[:, k]) for k, n in enumerate("xyz")]
     if normals is not None:
@@ -103,7 +103,7 @@ def write_ply(path: str | Path, geometry: Mesh | PointCloud) -> None:
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
     header += [f"property {'uchar' if t == 'u1' else 'double'} {n}" for n, t, _ in columns]
     faces = np.empty(0)
-    if mesh:
+    if mesh is not None:
         faces = np.empty(len(mesh.faces), [("n", "u1"), ("v", "<i4", 3)])
         faces["n"], faces["v"] = 3, mesh.faces
         header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]

@@ -427,3 +427,10 @@ def test_scans_of_real_backs_are_read(data):
         cloud = cloud_of(scan)
         assert len(cloud) > 10_000 and cloud.dropped == 0
         assert 0.2 < np.ptp(cloud.points, axis=0).max() < 1.5  # metres
+
+
+def test_a_cloud_without_points_can_be_written_and_is_refused_when_read(tmp_path):
+    path = tmp_path / "empty.ply"
+    write_ply(path, PointCloud(np.empty((0, 3))))
+    with pytest.raises(BadInput, match="empty.ply"):
+        read_geometry(path)
