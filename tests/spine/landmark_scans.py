@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from spine.synthetic import Scan, SimulatedSubject, scan_points, simulate_subjec
 from suite.geometry.rotations import transform_points
 
 FLIP = np.array([-1.0, 1.0, 1.0])
+BLUE = (30, 60, 200)
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,21 @@ def mirrored(height: HeightMap) -> HeightMap:
 def unseen(height: HeightMap, where: np.ndarray) -> HeightMap:
     """The same heights, not measured in some cells."""
     return HeightMap(height.x_mm, height.y_mm, height.z_mm, height.observed & ~where)
+
+
+def skin_colors(points: np.ndarray, tone=(224, 172, 140), seed: int = 0) -> np.ndarray:
+    """Skin of this tone, lit from above, darker to the sides, with blotches and noise; (n, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    x, y, _ = points.T
+    light = 0.75 + 0.25 * (y - y.min()) / np.ptp(y) - 0.4 * (x / np.abs(x).max()) ** 2
+    blotch = 12 * np.sin(x / 25 + 1) * np.sin(y / 31)
+    colors = light[:, None] * np.array(tone) + blotch[:, None] * [1.0, -0.3, -0.3]
+    return np.clip(colors + rng.normal(0, 4, points.shape), 0, 255).astype(np.uint8)
+
+
+def painted(surface: BackSurface, *spots: tuple[np.ndarray, tuple[int, int, int]]) -> BackSurface:
+    """The surface with skin colours and round spots of 12 mm on it."""
+    colors = skin_colors(surface.points_mm)
+    for centre, color in spots:
+        colors[np.linalg.norm(surface.points_mm - centre, axis=1) < 6.0] = color
+    return replace(surface, colors=colors)
