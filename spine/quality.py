@@ -174,7 +174,7 @@ def _landmarks(landmarks: Landmarks) -> Check:
 def _line(landmarks: Landmarks) -> Check:
     line = landmarks.line
     sigma = float(np.median(line.sigma_mm[line.seen]))
-    if landmarks.source == "edited":
+    if landmarks.line_drawn:
         return Check("line", "Spinous line", "ok", "The spinous line was drawn or checked by a person.")
     confidence = landmarks.confidence.get("line", 0.0)
     flag = _above(confidence, LINE_CONFIDENCE)

@@ -10,7 +10,7 @@ with a step; only its odd half is used,
 
 so that a mirrored back gives the mirrored line exactly. A few steps, each on the strip around the last line,
 find the line. g is a temporal convolutional network over rows (Bai, Kolter & Koltun 2018, arXiv 1803.01271):
-about 60,000 weights, some ten milliseconds in numpy. `spine.landmark_training` trains it, on simulated backs
+about 48,000 weights, some ten milliseconds in numpy. `spine.landmark_training` trains it, on simulated backs
 by default.
 """
 

@@ -114,7 +114,8 @@ def test_what_spoils_a_surface_is_flagged(key, changes, flag):
         ("landmarks", {"base_sigma_mm": 30.0}, "bad"),
         ("line", {"confidence": {"line": 0.3}}, "warn"),
         ("line", {"confidence": {"line": 0.1}}, "bad"),
-        ("line", {"confidence": {"line": 0.1}, "source": "edited"}, "ok"),
+        ("line", {"confidence": {"line": 0.1}, "source": "edited"}, "bad"),
+        ("line", {"confidence": {"line": 0.1}, "line_drawn": True}, "ok"),
         ("landmark", {"flags": ("line: the members disagree by 9 mm at T8",)}, "warn"),
     ],
 )
