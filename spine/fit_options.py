@@ -22,9 +22,9 @@ class LevelPrior(Config):
     """Standard deviation of flexion and extension in a joint (about x)."""
     axial_deg: Positive = 3.0
     """Standard deviation of axial rotation in a joint (about y)."""
-    lateral_deg: Positive = 5.0
-    """Standard deviation of lateral bending in a joint (about z); 4 suits the general population, 6
-    scoliosis."""
+    lateral_deg: Positive = 24.0
+    """Standard deviation of lateral bending in a joint (about z). Wide on purpose: 4 to 6 describes people,
+    but draws curves too straight, and line and rotation are enough to hold the chain."""
     length_levels: Positive = 2.0
     """Levels over which neighbouring joints bend alike."""
     white_deg: Three = (0.8, 0.4, 0.5)
@@ -73,7 +73,7 @@ class FitOptions(Config):
 
     weights: FitWeights = FitWeights()
     """Standard deviations of the terms."""
-    rotation_gain: float = 1.25
+    rotation_gain: float = 1.0
     """Vertebral rotation per surface rotation."""
     rotation_gain_sd: NotNegative = 0.25
     """How far a person's own gain may be from it; widens intervals only."""

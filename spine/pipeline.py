@@ -110,7 +110,7 @@ def _indices(
         landmarks=landmarks,
         line=measured if turned.sum() > 1 else None,
         samples=samples,
-        calibration=load_cobb_calibration() if config.measure.calibrated_cobb else None,
+        calibration=load_cobb_calibration(landmarks.line_drawn) if config.measure.calibrated_cobb else None,
         shape_space=load_shape_modes(),
     )
 

@@ -222,15 +222,20 @@ class CobbCalibration:
         return float(max(center - down, 0)), float(max(center + up, 0))
 
 
-@lru_cache(maxsize=1)
-def load_cobb_calibration() -> CobbCalibration | None:
-    """The shipped calibration, or None where none is shipped. BadInput for a file that cannot be read."""
+@lru_cache(maxsize=2)
+def load_cobb_calibration(drawn: bool = False) -> CobbCalibration | None:
+    """The shipped calibration for automatic lines, or for lines that a person has drawn; None where none is
+    shipped.
+
+    Raises BadInput for a file that cannot be read.
+    """
     path = files("spine") / "data" / "cobb_calibration.json"
     if not path.is_file():
         return None
     try:
         table = json.loads(path.read_text("utf-8"))
-        slope, intercept, residual = (float(table[key]) for key in ("slope", "intercept", "residual_sd_deg"))
+        line = table["drawn" if drawn else "automatic"]
+        slope, intercept, residual = (float(line[key]) for key in ("slope", "intercept", "residual_sd_deg"))
         return CobbCalibration(slope, intercept, residual, str(table["provenance"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"no usable Cobb calibration: {error!r}", where=str(path)) from error

@@ -59,7 +59,8 @@ def test_calibration():
     assert indices.number("cobb_calibrated_deg") == pytest.approx(calibration(indices.number("cobb_deg")))
     assert indices["cobb_calibrated_deg"].note == "thirty people" and indices.curves[-1].cobb_calibrated_deg
     assert measure(T)["cobb_calibrated_deg"].value is None
-    shipped = load_cobb_calibration()
-    assert shipped is None or 0.3 < shipped.slope < 3
+    for drawn in (False, True):
+        shipped = load_cobb_calibration(drawn)
+        assert shipped is not None and 0.3 < shipped.slope < 3 and "15" in shipped.provenance
     with pytest.raises(BadInput):
         CobbCalibration(-1.0, 0.0, 1.0, "")
