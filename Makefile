@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	@rm -rf $(DEMO)
-	$(BIN)/spine simulate --out $(DEMO)/subject
+	$(BIN)/spine simulate --seed 11 --out $(DEMO)/subject
 	$(BIN)/spine fit $(DEMO)/subject --out $(DEMO)/fit
 	@echo "The report: $(DEMO)/fit/report.html"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
