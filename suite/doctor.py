@@ -35,6 +35,7 @@ OPTIONAL = (
     Optional("open3d", "open3d", "spine", "spine: many RGB-D frames fused into one surface, PCD files"),
     Optional("trimesh", "trimesh", "spine", "spine: checks and repairs of meshes"),
     Optional("safetensors", "safetensors", "spine", "spine: the learned model of the landmarks"),
+    Optional("threadpoolctl", "threadpoolctl", "spine", "spine: small products of matrices on one thread"),
     Optional("matplotlib", "matplotlib", "report", "figures in reports"),
     Optional("plotly", "plotly", "report", "interactive figures in reports"),
 )

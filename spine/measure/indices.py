@@ -28,6 +28,8 @@ from suite.errors import BadInput
 
 Line = tuple[np.ndarray, np.ndarray, np.ndarray]
 _SDC = 1.96 * np.sqrt(2)
+_PICKED = frozenset({"cobb_deg", "cobb_second_deg", "curve_angle_deg"})
+"""Indices that pick the most tilted vertebrae."""
 
 
 def measure(
@@ -178,7 +180,7 @@ def _curve(
 ) -> Curve:
     one = T[None]
     cobb = curve.cobb_deg(one).item()
-    interval = None if drawn is None else _percentiles(curve.cobb_deg(drawn) - cobb, cobb)
+    interval = None if drawn is None else _percentiles(_unbiased(curve.cobb_deg(drawn) - cobb), cobb)
     angle, azimuth = plane_of_maximum_curvature(one, curve.upper, curve.lower)
     return Curve(
         region=curve.region,
@@ -288,13 +290,23 @@ def _vertebrae(
 
 
 def _interval(value: float | str, spread: np.ndarray, d: Definition) -> Interval | None:
-    return None if isinstance(value, str) else _percentiles(_around(spread, value, d), value)
+    if isinstance(value, str):
+        return None
+    around = _around(spread, value, d)
+    return _percentiles(_unbiased(around) if d.key in _PICKED else around, value)
 
 
 def _around(spread: np.ndarray, value: float | str, d: Definition) -> np.ndarray:
     if isinstance(value, str):
         return spread
     return wrapped_deg(spread - value) if d.circular else spread - value
+
+
+def _unbiased(around: np.ndarray) -> np.ndarray:
+    """Draws of an angle between the most tilted of several vertebrae, which is larger in every noisy draw
+    than in the chain itself, moved so that their median is the chain's own.
+    """
+    return around - np.median(around)
 
 
 def _percentiles(around: np.ndarray, value: float) -> Interval:

@@ -72,7 +72,7 @@ class SubjectConfig(Config):
     patients)."""
     jitter_deg: tuple[float, float, float] = (1.2, 1.2, 0.8)
     """Irregular lean, axial rotation and tilt of single vertebrae against the smooth course."""
-    rotation_deg_per_mm: Interval = (0.28, 0.65)
+    rotation_deg_per_mm: Interval = (0.34, 0.8)
     """Axial rotation of the vertebrae per mm of their lateral deviation, spinous processes towards the
     concave side."""
     skin_direction: Literal["horizontal", "axis"] = "horizontal"
@@ -82,7 +82,7 @@ class SubjectConfig(Config):
     """Relative spread between people of the distance from the skin to the vertebral centres."""
     skin_to_centre_wave: float = 0.025
     """Relative, smooth variation of that distance along one back."""
-    surface_rotation_ratio: Interval = (0.45, 1.1)
+    surface_rotation_ratio: Interval = (0.35, 0.95)
     """Rotation of the surface over rotation of the vertebrae."""
     rib_slope: Interval = (0.2, 1.0)
     """Fall of the ribs from the vertebra to the side, mm per mm: a hump lies that much lower than its
