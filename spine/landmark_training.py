@@ -237,7 +237,7 @@ def end_models(seeds: range, held_out: int) -> tuple[EndModel, EndModel]:
     features: tuple[list, list] = ([], [])
     distances: tuple[list, list] = ([], [])
     for seed in track(seeds, "Scanning backs"):
-        subject, rng = simulate_subject(seed), np.random.default_rng([seed, 2])
+        subject, rng = simulate_subject(seed, PEOPLE), np.random.default_rng([seed, 2])
         scan = scan_points(subject, noise_mm=0.7, rng=rng, n_points=20_000)
         height = rasterize(scan.cloud.points @ FACING_BACK.T)
         marks = np.stack([subject.vp_mm, subject.base_mm])

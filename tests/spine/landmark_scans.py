@@ -1,4 +1,4 @@
-"""Scans of simulated people nothing was trained on, and what is found on them, made once."""
+"""Scans of simulated people like those of the training, but not of it, and what is found on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from spine.anchors import FEATURES, EndModel
 from spine.heightmap import HeightMap
 from spine.landmark_model import LandmarkModel
+from spine.landmark_training import PEOPLE
 from spine.landmarks import Landmarks, find_landmarks
 from spine.spinous_line import CHANNELS, DILATIONS, KERNEL, ROWS_U, LineModel, Weights
 from spine.surface import BackSurface, back_surface
@@ -35,9 +36,10 @@ class Scanned:
 
 @functools.cache
 def scanned(seed: int, mm_per_unit: float = 1000.0) -> Scanned:
-    subject = simulate_subject(seed)
+    subject = simulate_subject(seed, PEOPLE)
     scan = scan_points(subject, noise_mm=0.7, rng=np.random.default_rng(seed), n_points=20_000)
-    return Scanned(subject, scan, back_surface(scan.cloud.points / mm_per_unit))
+    surface = back_surface(scan.cloud.points / mm_per_unit, up="-y", facing="-z")
+    return Scanned(subject, scan, surface)
 
 
 @functools.cache

@@ -60,14 +60,14 @@ def test_a_mirrored_back_has_mirrored_landmarks():
     surface, landmarks = found(502)
     flipped = replace(scanned(502).surface, points_mm=scanned(502).surface.points_mm * [-1, 1, 1])
     other_surface, other = find_landmarks(flipped)
-    assert np.allclose(other.vp_mm, landmarks.vp_mm * [-1, 1, 1], atol=0.05)
-    assert np.allclose(other.line.y_mm, landmarks.line.y_mm, atol=0.01)
-    assert np.allclose(other.line.x_mm, -landmarks.line.x_mm, atol=0.05)
+    assert np.allclose(other.vp_mm, landmarks.vp_mm * [-1, 1, 1], atol=0.3)
+    assert np.allclose(other.line.y_mm, landmarks.line.y_mm, atol=0.3)
+    assert np.allclose(other.line.x_mm, -landmarks.line.x_mm, atol=0.3)
     both = other.line.rotation_seen & landmarks.line.rotation_seen
     turned = other.line.rotation_rad[both] + landmarks.line.rotation_rad[both]
-    assert np.abs(turned).max() < np.radians(0.1)
-    assert np.allclose(other.line.sigma_mm, landmarks.line.sigma_mm, atol=0.05)
-    assert np.allclose(other_surface.points_mm, surface.points_mm * [-1, 1, 1], atol=0.05)
+    assert np.abs(turned).max() < np.radians(0.5)
+    assert np.allclose(other.line.sigma_mm, landmarks.line.sigma_mm, atol=0.1)
+    assert np.allclose(other_surface.points_mm, surface.points_mm * [-1, 1, 1], atol=0.3)
 
 
 def test_where_the_scan_lies_does_not_matter():

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from spine.heightmap import HeightMap
 from spine.landmark_model import load_landmark_model
+from spine.landmark_training import PEOPLE
 from spine.spinous_line import (
     COLUMNS,
     EVEN_SCALE,
@@ -24,7 +25,7 @@ from spine.spinous_line import (
     find_line,
     strip,
 )
-from spine.synthetic import SubjectConfig, simulate_subject
+from spine.synthetic import simulate_subject
 
 INSIDE = (ROWS_U >= 0) & (ROWS_U <= 1)
 
@@ -122,7 +123,7 @@ def test_the_line_is_found_on_other_people():
     model = load_landmark_model().line
     error, bent, expected = [], [], []
     for seed in range(600, 608):
-        person = simulate_subject(seed, SubjectConfig(cobb_max_deg=70.0))
+        person = simulate_subject(seed, PEOPLE)
         vp, base = person.vp_mm[:2], person.base_mm[:2]
         scale = (vp[1] - base[1]) / TRUNK_MM
         line = chord(ROWS_U, vp, base) + scale * find_line(canonical_map(person.skin, vp, base), model).mean(

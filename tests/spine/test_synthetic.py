@@ -168,7 +168,11 @@ def test_neighbouring_rows_differ_smoothly(people: list[SimulatedSubject]) -> No
         if len(s.markers_mm):
             continue
         x, y = np.meshgrid(s.skin.x_mm, s.skin.y_mm)
-        inner = (np.abs(x - np.interp(y, s.line_mm[:, 1], s.line_mm[:, 0])) < 60) & (y > 0) & (y < 0.9 * s.vp_mm[1])
+        inner = (
+            (np.abs(x - np.interp(y, s.line_mm[:, 1], s.line_mm[:, 0])) < 60)
+            & (y > 0)
+            & (y < 0.9 * s.vp_mm[1])
+        )
         bend = np.abs(np.diff(s.skin.z_mm, 2, axis=0))[inner[1:-1]]
         assert bend.max() < 0.35  # mm over 2 mm: a radius of more than 11 mm
 
