@@ -42,6 +42,8 @@ SHIFTED_MM = ((0.0, 0.0, 0.0), (8.0, -4.0, 8.0), (-8.0, 4.0, 8.0), (8.0, 4.0, -8
 the same."""
 LEAST_TRUNK_MM = 150.0
 DISAGREEMENT_MM = 8.0
+ROTATION_DEG_PER_MM = 0.6
+"""Error of the rotation of the skin for every mm of noise."""
 GIVEN_STEP_MM = 6.0
 GIVEN_SIGMA_MM, GIVEN_HEIGHT_SIGMA_MM = 1.5, 3.0
 """Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave."""
@@ -132,7 +134,7 @@ def find_landmarks(
         x, _ = _line(surface.height(), vp, base, model, SHIFTED_MM[:1])
         vp, base = (on_skin(surface.height(), x[end], point[1]) for end, point in ((-1, vp), (0, base)))
     surface, vp, base = aligned(surface, vp, base)
-    line, line_confidence, flags = _found_line(surface.height(), vp, base, model, options)
+    line, line_confidence, flags = _found_line(surface, vp, base, model, options)
     dimples, dimple_confidence = find_dimples(surface.height())
     confidence = {
         "vp": _confidence(model.vp.sigma_mm, 15.0),
@@ -175,10 +177,10 @@ def placed(
     given = given.transformed(turned.T_body_input @ se3_inverse(surface.T_body_input))
     height, flags = turned.height(), ()
     if given.line_mm is not None:
-        line = _given_line(height, given.line_mm, options)
+        line = _given_line(turned, given.line_mm, options)
     else:
         model = load_landmark_model(options.model)
-        line, confidence["line"], flags = _found_line(height, vp, base, model, options)
+        line, confidence["line"], flags = _found_line(turned, vp, base, model, options)
     dimples = (given.dimple_left_mm, given.dimple_right_mm)
     if dimples[0] is None or dimples[1] is None:
         dimples, confidence["dimples"] = find_dimples(height)
@@ -189,42 +191,48 @@ def placed(
 
 
 def observe_line(
-    height: HeightMap,
+    surface: BackSurface,
     x_mm: Float[np.ndarray, " m"],
     y_mm: Float[np.ndarray, " m"],
     sigma_mm: Float[np.ndarray, " m"],
     options: LandmarkOptions,
 ) -> LineObservation:
-    """A line on the skin with the depth and rotation of the skin along it; NaN where no skin was seen."""
+    """A line on the skin with the depth and rotation of the skin along it; NaN where no skin was seen.
+
+    The noise of the scan adds to the error of the rotation.
+    """
+    height = surface.height()
     skin = smoothed(height, 2.0, 6.0)
     z = np.where(height.is_observed(x_mm, y_mm), skin.sample(x_mm, y_mm), np.nan)
     rotation = mean_rotation_rad(height, x_mm, y_mm, options.rotation_half_widths_mm)
-    rotation_sigma = np.full(len(y_mm), np.radians(options.rotation_sigma_deg))
+    noise_deg = ROTATION_DEG_PER_MM * np.nan_to_num(surface.noise_mm)
+    rotation_sigma = np.full(len(y_mm), np.radians(np.hypot(options.rotation_sigma_deg, noise_deg)))
     return LineObservation(y_mm, x_mm, z, sigma_mm, rotation, rotation_sigma)
 
 
 def _found_line(
-    height: HeightMap, vp: Point, base: Point, model: LandmarkModel, options: LandmarkOptions
+    surface: BackSurface, vp: Point, base: Point, model: LandmarkModel, options: LandmarkOptions
 ) -> tuple[LineObservation, float, tuple[str, ...]]:
     """The line between VP and base with its errors, a confidence, and what makes it doubtful."""
-    x, spread = _line(height, vp, base, model)
+    x, spread = _line(surface.height(), vp, base, model)
     trunk, inside = vp[1] - base[1], _inside()
     sigma = np.hypot(options.real_factor * model.line.sigma_mm[inside] * trunk / TRUNK_MM, spread)
+    sigma = np.hypot(sigma, np.nan_to_num(surface.noise_mm))
     flags = ()
     if spread.max() > DISAGREEMENT_MM:
         flags = (f"the spinous line is unsure: its estimates differ by {spread.max():.0f} mm (SD)",)
-    line = observe_line(height, x, base[1] + ROWS_U[inside] * trunk, sigma, options)
+    line = observe_line(surface, x, base[1] + ROWS_U[inside] * trunk, sigma, options)
     return line, _confidence(float(np.sqrt((sigma**2).mean())), 7.0), flags
 
 
 def _given_line(
-    height: HeightMap, points: Float[np.ndarray, "k 3"], options: LandmarkOptions
+    surface: BackSurface, points: Float[np.ndarray, "k 3"], options: LandmarkOptions
 ) -> LineObservation:
     """A smooth curve through the points, in even steps of height."""
     y, first = np.unique(points[:, 1], return_index=True)
     rows = np.arange(y[0], y[-1] + 1e-9, GIVEN_STEP_MM)
     x = PchipInterpolator(y, points[first, 0])(rows)
-    return observe_line(height, x, rows, np.full(len(rows), GIVEN_SIGMA_MM), options)
+    return observe_line(surface, x, rows, np.full(len(rows), GIVEN_SIGMA_MM), options)
 
 
 def _heights(height: HeightMap, model: LandmarkModel) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from landmark_scans import found, line_error_mm, random_model, scanned
 from pydantic import ValidationError
 
 from spine.landmark_model import save_landmark_model
-from spine.landmarks import GivenLandmarks, LandmarkOptions, find_landmarks, placed
+from spine.landmarks import ROTATION_DEG_PER_MM, GivenLandmarks, LandmarkOptions, find_landmarks, placed
 from suite.errors import BadInput
 
 PEOPLE = range(500, 508)
@@ -157,4 +157,5 @@ def test_options_are_checked():
         find_landmarks(surface, LandmarkOptions(model="none"))
     wider = find_landmarks(surface, LandmarkOptions(real_factor=3.0, rotation_sigma_deg=2.0))[1]
     assert (wider.line.sigma_mm > found(500)[1].line.sigma_mm).all()
-    assert np.allclose(wider.line.rotation_sigma_rad, np.radians(2.0))
+    noise_deg = ROTATION_DEG_PER_MM * surface.noise_mm
+    assert np.allclose(wider.line.rotation_sigma_rad, np.radians(np.hypot(2.0, noise_deg)))

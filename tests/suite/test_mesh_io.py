@@ -432,5 +432,5 @@ def test_scans_of_real_backs_are_read(data):
 def test_a_cloud_without_points_can_be_written_and_is_refused_when_read(tmp_path):
     path = tmp_path / "empty.ply"
     write_ply(path, PointCloud(np.empty((0, 3))))
-    with pytest.raises(BadInput, match="empty.ply"):
+    with pytest.raises(BadInput, match=r"empty\.ply"):
         read_geometry(path)
