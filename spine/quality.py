@@ -1,7 +1,7 @@
 """How far a result is to be trusted: one check per thing that can spoil it, each a flag and a sentence.
 
-Thresholds are those at which the effect was seen to reach the size of the intervals; a "bad" flag says that a
-figure may be wrong by more than its interval, a "warn" that the interval is wider than on a good scan.
+Thresholds are judgement, set where the effect comes to matter beside the intervals: a "warn" says that the
+interval is wider than on a good scan, a "bad" that a figure may be wrong by more than its interval.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LANDMARK_SIGMA_MM: Limits = (8.0, 15.0)
 TERM_SIGMA: Limits = (1.6, 2.5)
 INCLINATION_DEG: Limits = (10.0, 20.0)
 IMBALANCE_DEG: Limits = (4.0, 8.0)
-COBB_INTERVAL_DEG: Limits = (24.0, 40.0)
+COBB_INTERVAL_DEG: Limits = (35.0, 50.0)
 LEVELS_UNSEEN: Limits = (1.0, 5.0)
 BESIDE_MM = (20.0, 70.0)
 """Skin this far to either side of the line must be seen for a level to count as whole."""

@@ -180,7 +180,9 @@ def _curve(
 ) -> Curve:
     one = T[None]
     cobb = curve.cobb_deg(one).item()
-    interval = None if drawn is None else _percentiles(_unbiased(curve.cobb_deg(drawn) - cobb), cobb)
+    interval = None
+    if drawn is not None:
+        interval = _not_below_zero(_percentiles(_unbiased(curve.cobb_deg(drawn) - cobb), cobb))
     angle, azimuth = plane_of_maximum_curvature(one, curve.upper, curve.lower)
     return Curve(
         region=curve.region,
@@ -293,7 +295,11 @@ def _interval(value: float | str, spread: np.ndarray, d: Definition) -> Interval
     if isinstance(value, str):
         return None
     around = _around(spread, value, d)
-    return _percentiles(_unbiased(around) if d.key in _PICKED else around, value)
+    return (
+        _not_below_zero(_percentiles(_unbiased(around), value))
+        if d.key in _PICKED
+        else _percentiles(around, value)
+    )
 
 
 def _around(spread: np.ndarray, value: float | str, d: Definition) -> np.ndarray:
@@ -307,6 +313,10 @@ def _unbiased(around: np.ndarray) -> np.ndarray:
     than in the chain itself, moved so that their median is the chain's own.
     """
     return around - np.median(around)
+
+
+def _not_below_zero(interval: Interval) -> Interval:
+    return max(interval[0], 0.0), interval[1]
 
 
 def _percentiles(around: np.ndarray, value: float) -> Interval:
