@@ -1,0 +1,1 @@
+"""What is minimised, and the mixing of images that goes with it."""

@@ -1,0 +1,1 @@
+"""The training loop under every module that trains: one loop to read, and the parts it is made of."""
