@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from suite.errors import BackendUnavailable, ConfigError, SuiteError, did_you_mean
+from suite.errors import BackendUnavailable, BadInput, ConfigError, SuiteError, did_you_mean
 
 if TYPE_CHECKING:
     from suite.config import Config
@@ -115,12 +115,14 @@ def _run(command: click.Command, name: str) -> int:
         return unavailable.exit_code
 
 
-def with_config(model: Callable[[], type[Config]]) -> Callable[[F], F]:
+def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) -> Callable[[F], F]:
     """Give a command ``--config FILE``, ``--schema`` and trailing ``key=value`` settings.
 
     The command receives ``loaded``, the :class:`suite.config.Loaded` configuration. ``model`` returns the
     Config class; it is a function so that the class is imported only when the command runs. Write this
     decorator last, next to the function, so that the settings come after the command's own arguments.
+    With ``recipes``, a folder of YAML files, the file may also stand bare before the settings, and one of
+    that folder by its name alone.
     """
 
     def show_schema(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -137,13 +139,17 @@ def with_config(model: Callable[[], type[Config]]) -> Callable[[F], F]:
         def command(*args: Any, config_file: Path | None, settings: tuple[str, ...], **kwargs: Any) -> Any:
             from suite.config import load_config
 
-            stray = next((setting for setting in settings if "=" not in setting), None)
-            if stray is not None:
-                raise click.UsageError(f"Unexpected argument {stray!r}; settings are written key=value.")
-            return function(*args, loaded=load_config(model(), config_file, settings), **kwargs)
+            bare = [setting for setting in settings if "=" not in setting]
+            if recipes is not None and config_file is None and bare:
+                config_file = recipe_file(bare.pop(0), recipes)
+            if bare:
+                raise click.UsageError(f"Unexpected argument {bare[0]!r}; settings are written key=value.")
+            overrides = [setting for setting in settings if "=" in setting]
+            return function(*args, loaded=load_config(model(), config_file, overrides), **kwargs)
 
         file = click.Path(dir_okay=False, path_type=Path)
-        wrapped: Any = click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")(command)
+        metavar = "[KEY=VALUE]..." if recipes is None else "[YAML] [KEY=VALUE]..."
+        wrapped: Any = click.argument("settings", nargs=-1, metavar=metavar)(command)
         wrapped = click.option(
             "--schema",
             is_flag=True,
@@ -155,6 +161,19 @@ def with_config(model: Callable[[], type[Config]]) -> Callable[[F], F]:
         return click.option("--config", "config_file", type=file, help="Configuration file (YAML).")(wrapped)
 
     return decorate
+
+
+def recipe_file(name: str, recipes: Path) -> Path:
+    """The YAML file ``name``, or the one of that name in ``recipes``. BadInput where there is neither."""
+    given, shipped = Path(name), recipes / f"{name}.yaml"
+    if given.is_file() or (given.suffix in (".yaml", ".yml") and not shipped.is_file()):
+        return given  # a file that is missing is told by the loader, with what lies beside it
+    if shipped.is_file():
+        return shipped
+    names = sorted(path.stem for path in recipes.glob("*.yaml"))
+    close = did_you_mean(name, names)
+    hint = f"did you mean {close!r}?" if close else f"recipes: {', '.join(names) or 'none'}"
+    raise BadInput("no such file, and no recipe of that name", where=name, hint=hint)
 
 
 def announced(name: str, purpose: str) -> Callable[[], None]:

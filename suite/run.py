@@ -47,6 +47,7 @@ class Run:
         self.inputs = inputs
         self.metrics = metrics
         self._clocks = time.monotonic(), time.process_time()
+        self._spent_s = 0.0, 0.0  # wall and CPU, before the run was taken up again
 
     @classmethod
     def create(
@@ -95,6 +96,28 @@ class Run:
         metrics = [_metric(folder, *item) for item in _read(folder, METRICS).get("metrics", {}).items()]
         return cls(folder, record, _read(folder, DATA).get("inputs", []), metrics)
 
+    @classmethod
+    def resume(cls, folder: str | Path) -> Run:
+        """Take up a run that failed or was killed: it is running again, its start is kept, `resumes` counts.
+
+        Times add up over what is known of them. Raises BadInput when the folder is no run, or one that
+        finished.
+        """
+        run = cls.open(folder)
+        if run.status == "finished":
+            raise BadInput("the run has finished", where=run.folder, hint="start a new one in another folder")
+        run._spent_s = float(run.record["wall_s"] or 0), float(run.record["cpu_s"] or 0)
+        resumes = int(run.record.get("resumes", 0)) + 1
+        run.record |= {
+            "status": "running",
+            "error": None,
+            "finished": None,
+            "artefacts": [],
+            "resumes": resumes,
+        }
+        run._write(RECORD, run.record)
+        return run
+
     @property
     def status(self) -> str:
         """``running``, ``finished`` or ``failed``; a run that was killed stays ``running``."""
@@ -134,10 +157,10 @@ class Run:
         artefacts = [
             path for path in _files(self.folder) if path.parent != self.folder or path.name not in _OWN
         ]
-        if isinstance(error, BadInput) and not artefacts:
+        if isinstance(error, BadInput) and not artefacts and not self.record.get("resumes"):
             shutil.rmtree(self.folder)
             return
-        wall, cpu = self._clocks
+        wall, cpu = (clock - spent for clock, spent in zip(self._clocks, self._spent_s, strict=True))
         self.record |= {
             "status": "finished" if error is None else "failed",
             "error": None if error is None else _one_line(error),

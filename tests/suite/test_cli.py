@@ -224,7 +224,7 @@ entry(command)()
 
 @pytest.mark.parametrize("arguments", [(), ("train", "x"), ("--anything", "goes")])
 def test_an_announced_module_says_so_and_leaves_with_3(arguments: tuple[str, ...]):
-    for script in ("falldet", "imcls", "nerfrecon", "capture-rgbd"):
+    for script in ("falldet", "nerfrecon", "capture-rgbd"):
         done, _ = child("-c", CHILD, scripts()[script], script, *arguments)
         assert done.returncode == 3
         lines = done.stderr.splitlines()
@@ -294,3 +294,53 @@ def test_wrong_settings_are_told_all_at_once(monkeypatch, capsys, tmp_path: Path
 def test_the_schema_is_printed_without_the_arguments(monkeypatch, capsys):
     assert call(monkeypatch, "--schema") == 0
     assert "noise_mm" in json.loads(capsys.readouterr().out)["properties"]
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Path:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "quiet.yaml").write_text("noise_mm: 0.5\n")
+    return tmp_path / "recipes"
+
+
+def call_recipe(monkeypatch: pytest.MonkeyPatch, recipes: Path, *arguments: str) -> object:
+    @click.command()
+    @with_config(lambda: Settings, recipes)
+    def train(loaded: Loaded[Settings]) -> None:
+        click.echo(loaded.config.noise_mm)
+
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as left:
+        entry(train)()
+    return left.value.code
+
+
+def test_a_recipe_is_named_or_a_file_given_bare(monkeypatch, capsys, tmp_path: Path, recipes: Path):
+    (tmp_path / "own.yaml").write_text("noise_mm: 3\n")
+    own = str(tmp_path / "own.yaml")
+    for arguments, value in (
+        (["quiet"], "0.5"),
+        ([own], "3.0"),
+        (["--config", own], "3.0"),
+        ([own, "noise_mm=4"], "4.0"),
+        (["noise_mm=4", "quiet"], "4.0"),
+        ([], "1.0"),
+    ):
+        assert call_recipe(monkeypatch, recipes, *arguments) == 0
+        assert capsys.readouterr().out == f"{value}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["quite"], "quite: no such file, and no recipe of that name; did you mean 'quiet'?"),
+        (["xyzzy"], "xyzzy: no such file, and no recipe of that name; recipes: quiet"),
+        (["gone.yaml"], "gone.yaml: no such file"),
+        (["quiet", "more"], "Unexpected argument 'more'"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_told(
+    monkeypatch, capsys, recipes: Path, arguments: list[str], line: str
+):
+    assert call_recipe(monkeypatch, recipes, *arguments) == 2
+    assert line in capsys.readouterr().err

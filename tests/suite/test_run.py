@@ -127,3 +127,51 @@ def test_a_damaged_metric_is_named(tmp_path: Path):
     (tmp_path / "run" / "metrics.json").write_text(json.dumps({"metrics": {"rms_mm": {"value": "three"}}}))
     with pytest.raises(BadInput, match="rms_mm"):
         Run.open(tmp_path / "run")
+
+
+def test_a_failed_run_is_taken_up_again(tmp_path: Path):
+    with pytest.raises(ZeroDivisionError), Run.create(tmp_path / "run", command=["imcls", "train"]) as run:
+        run.path("half.txt").write_text("x")
+        run.add_metrics([Metric("loss", 2.0)])
+        raise ZeroDivisionError
+    failed = Run.open(tmp_path / "run").record
+    with Run.resume(tmp_path / "run") as run:
+        reopened = Run.open(tmp_path / "run").record
+        assert (reopened["status"], reopened["error"], reopened["finished"]) == ("running", None, None)
+        run.path("whole.txt").write_text("y")
+        run.add_metrics([Metric("accuracy", 0.9, better="higher")])
+    ended = Run.open(tmp_path / "run")
+    assert ended.status == "finished"
+    assert ended.record["started"] == failed["started"]
+    assert ended.record["command"] == ["imcls", "train"]
+    assert ended.record["resumes"] == 1
+    assert ended.record["wall_s"] >= failed["wall_s"]
+    assert [path.name for path in ended.artefacts] == ["half.txt", "whole.txt"]
+    assert [metric.key for metric in ended.metrics] == ["loss", "accuracy"]
+
+
+def test_times_of_a_resumed_run_add_up(tmp_path: Path):
+    with pytest.raises(KeyError), Run.create(tmp_path / "run"):
+        raise KeyError
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"wall_s": 100.0, "cpu_s": 50.0}))
+    for resumes in (1, 2):
+        with pytest.raises(KeyError), Run.resume(tmp_path / "run"):
+            raise KeyError
+        record = Run.open(tmp_path / "run").record
+        assert record["resumes"] == resumes
+        assert 100 <= record["wall_s"] < 110
+        assert 50 <= record["cpu_s"] < 60
+
+
+def test_a_killed_run_is_resumed_and_a_finished_one_is_not(tmp_path: Path):
+    Run.create(tmp_path / "run")  # never left: as after a SIGKILL
+    with pytest.raises(BadInput, match="image"), Run.resume(tmp_path / "run"):
+        raise BadInput("image 7 is truncated")
+    assert Run.open(tmp_path / "run").status == "failed"  # what was there before is not thrown away
+    with Run.resume(tmp_path / "run"):
+        pass
+    with pytest.raises(BadInput, match="has finished"):
+        Run.resume(tmp_path / "run")
+    with pytest.raises(BadInput, match=r"no run\.json"):
+        Run.resume(tmp_path / "nowhere")
