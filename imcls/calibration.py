@@ -144,7 +144,7 @@ def reliability(predictions: Predictions, bins: int = BINS, equal_mass: bool = F
 def wilson_interval(
     hits: Float[np.ndarray, " b"], counts: Int[np.ndarray, " b"], z: float = 1.959964
 ) -> Float[np.ndarray, "b 2"]:
-    """Interval (low, high) of a frequency: ``hits`` in ``counts`` > 0 trials (Wilson 1927); 95 % by default."""
+    """Interval (low, high) of a frequency: ``hits`` in ``counts`` > 0 trials; 95 % (Wilson 1927)."""
     share = hits / counts
     middle = share + z * z / (2 * counts)
     half = z * np.sqrt(share * (1 - share) / counts + (z / (2 * counts)) ** 2)

@@ -112,10 +112,9 @@ def test_decisions_stay_as_they_are():
     predictions = overconfident()
     assert (calibrated(predictions, 7.0).decisions() == predictions.decisions()).all()
     several = several_labels()
-    for thresholds in (
-        np.array([0.5, -1.0, 0.2], np.float32),
-        np.linspace(-1, 1, 400, dtype=np.float32)[:, None],
-    ):
+    by_class = np.array([0.5, -1.0, 0.2], np.float32)
+    by_image = np.linspace(-1, 1, 400, dtype=np.float32)[:, None]
+    for thresholds in (by_class, by_image):
         with_thresholds = replace(several, thresholds=thresholds)
         assert (calibrated(with_thresholds, 3.0).decisions() == with_thresholds.decisions()).all()
     with_thresholds = replace(several, thresholds=by_class)
