@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 MOST_LINES = 450
 HEAVY = {"torch", "torchvision", "scipy", "open3d", "trimesh", "matplotlib", "plotly", "sklearn", "skimage"}
 MODULES = ("spine", "falldet", "imcls", "nerfrecon")
+LIGHT_IN_ENGINE = ("__init__.py", "options.py")  # the engine's other files exist for torch alone
 
 
 def tracked(*suffixes: str) -> list[Path]:
@@ -102,7 +103,8 @@ def test_the_suite_imports_nothing_heavy_at_module_top():
     files = [path for path in tracked(".py") if path.is_relative_to(ROOT / "suite")]
     assert len(files) > 20
     for path in files:
-        found = imports_at_top(ast.parse(path.read_text(encoding="utf-8"))) & HEAVY
+        allowed = {"torch"} if "engine" in path.parts and path.name not in LIGHT_IN_ENGINE else set()
+        found = imports_at_top(ast.parse(path.read_text(encoding="utf-8"))) & HEAVY - allowed
         assert not found, f"{path.relative_to(ROOT)} imports {', '.join(sorted(found))} at its top"
 
 
