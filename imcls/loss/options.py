@@ -23,8 +23,9 @@ class CrossEntropy(Config):
     smoothing_mode: Literal["uniform", "others"] = "uniform"
     """To all classes alike (Szegedy et al. 2016), or to the others only."""
     class_weights: ClassWeights = "none"
-    """`balanced`: one over the frequency; `effective`: over the effective number (Cui et al. 2019); or
-    numbers in the order of the classes."""
+    """`balanced`: one over the frequency; `effective`: over the effective number (Cui et al. 2019, beta
+    0.999); or numbers in the order of the classes. Scaled so that their mean over the training labels is
+    1."""
 
 
 class Focal(Config):
@@ -40,7 +41,9 @@ class BinaryCrossEntropy(Config):
 
     type: Literal["bce"] = "bce"
     smoothing: Rate = 0.0
+    """Towards all classes alike, or, with several labels an image, towards one half."""
     class_weights: ClassWeights = "none"
+    """Weights of the yes of each class."""
 
 
 class Asymmetric(Config):
@@ -54,11 +57,14 @@ class Asymmetric(Config):
 
 
 class Ldam(Config):
-    """Larger margins for rarer classes (Cao et al. 2019)."""
+    """Larger margins for rarer classes (Cao et al. 2019); meant for a cosine head."""
 
     type: Literal["ldam"] = "ldam"
     largest_margin: Positive = 0.5
-    scale: Positive = 30.0
+    """Margin of the rarest class, as a difference of cosines."""
+    scale: Positive = 16.0
+    """Logits for a cosine of 1: the `scale` of the cosine head; 1 with a linear head, whose margins are then
+    in logits."""
     class_weights: ClassWeights = "none"
 
 
