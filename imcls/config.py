@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from imcls.data.options import DataOptions, InputOptions
 from imcls.loss.options import LossOptions, MixOptions
 from imcls.model.options import ModelOptions
+from imcls.probe_options import ProbeOptions
 from suite.config import Config
 from suite.engine.options import EngineOptions
 
@@ -55,11 +56,15 @@ class ImclsConfig(Config):
     """Name of the run's folder below `runs`."""
     allow_code: bool = False
     """Whether parts with `type: custom` may import and run code that this file names."""
+    mode: Literal["finetune", "probe"] = "finetune"
+    """`finetune` trains the model; `probe` keeps the backbone as it is and fits a linear classifier to its
+    features, in seconds."""
     data: DataOptions = DataOptions()
     input: InputOptions = InputOptions()
     model: ModelOptions = ModelOptions()
     loss: LossOptions = LossOptions()
     mix: MixOptions = MixOptions()
     train: EngineOptions = EngineOptions()
+    probe: ProbeOptions = ProbeOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     report: ReportOptions = ReportOptions()
