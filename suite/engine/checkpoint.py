@@ -63,6 +63,17 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], path: Pat
     module.load_state_dict(state)
 
 
+def load_average(module: nn.Module | None, state: Mapping[str, torch.Tensor] | None, path: Path) -> None:
+    """Load the averaged weights, if there are any. Raises BadInput when only one side has them."""
+    if (module is None) != (state is None):
+        kept = "no average" if state is None else "an average"
+        raise BadInput(
+            f"the checkpoint has {kept} of the weights", path, "set ema as it was when it was written"
+        )
+    if module is not None and state is not None:
+        load_weights(module, state, path)
+
+
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], path: Path) -> None:
     """Load ``state`` into ``optimizer``. Raises BadInput when its groups are another optimizer's."""
     saved = [(group.get("names"), sorted(group)) for group in state["param_groups"]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +29,14 @@ class Stopped(SuiteError):
         )
 
 
+class Interrupted(BaseException):
+    """Raised where the signal finds the program, inside :meth:`Interrupts.at_once`."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
 class Interrupts:
     """While the block runs, a first SIGTERM or SIGINT sets ``signal_number``; a second acts as ever.
 
@@ -35,7 +45,19 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self._at_once = False
         self._before: dict[int, Any] = {}
+
+    @contextmanager
+    def at_once(self, wanted: bool = True) -> Iterator[None]:
+        """In this block, which may take long and has nothing to lose, a signal raises Interrupted."""
+        self._at_once = wanted
+        try:
+            if wanted and self.signal_number:
+                raise Interrupted(self.signal_number)
+            yield
+        finally:
+            self._at_once = False
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -49,6 +71,8 @@ class Interrupts:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal_number = number
         self._put_back()
+        if self._at_once:
+            raise Interrupted(number)
 
     def _put_back(self) -> None:
         while self._before:

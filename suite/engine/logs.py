@@ -83,6 +83,7 @@ class Log:
     ) -> None:
         self.path = folder / NAME
         self.write = write
+        self.lines = keep
         self._columns: list[str] = []
         self._events: Any = None
         if not write:
@@ -96,10 +97,11 @@ class Log:
 
             self._events = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
 
-    def line(self, step: int, epoch: float, figures: Mapping[str, float]) -> None:
-        """Append one line: ``figures`` after optimizer step ``step``, ``epoch`` epochs from the start."""
+    def line(self, step: int, epoch: float, figures: Mapping[str, float]) -> int:
+        """Append ``figures`` after ``step`` optimizer steps, ``epoch`` epochs; returns the number of lines."""
+        self.lines += 1
         if not self.write:
-            return
+            return self.lines
         row = {"step": step, "epoch": round(epoch, 4), **figures}
         if new := [name for name in row if name not in self._columns]:
             rows = read_log(self.path) if self._columns else []
@@ -110,6 +112,7 @@ class Log:
         if self._events is not None:
             for name, value in figures.items():
                 self._events.add_scalar(name, value, step)
+        return self.lines
 
     def __enter__(self) -> Log:
         return self

@@ -23,7 +23,7 @@ from suite.engine.batch import move
 from suite.engine.distributed import gather, largest_of_ranks, mean_of_ranks, start_fabric, without_sync
 from suite.engine.ema import Ema
 from suite.engine.finite import FiniteWatch
-from suite.engine.interrupts import Interrupts, Stopped
+from suite.engine.interrupts import Interrupted, Interrupts, Stopped
 from suite.engine.logs import Log, Means, ticks
 from suite.engine.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from suite.engine.options import EngineOptions
@@ -124,8 +124,7 @@ def fit(
     learning_rate = LearningRate(options, math.ceil(per_epoch / options.accumulate), better)
     means = Means()
     if saved:
-        if average:
-            checkpoint.load_weights(average.module, saved["ema"], path)
+        checkpoint.load_average(average.module if average else None, saved["ema"], path)
         learning_rate.load_state_dict(saved["learning_rate"])
         means.load_state_dict(saved["means"])
         random_state.restore(saved["random"][fabric.global_rank])
@@ -151,9 +150,8 @@ def fit(
         fabric.barrier()
         clock.saved(at.step)
 
-    bar = ticks(
-        per_epoch * (options.epochs - at.epoch) - at.batch, describe, main and at.epoch < options.epochs
-    )
+    ahead = per_epoch * (options.epochs - at.epoch) - at.batch
+    bar = ticks(ahead, describe, show=main and ahead > 0)
     log = Log(folder, keep=at.lines, step=at.step, tensorboard=options.tensorboard, write=main)
     with Interrupts() as asked, log, closing(bar):
         while at.epoch < options.epochs:
@@ -189,13 +187,8 @@ def fit(
                 inside = at.batch < per_epoch
                 logging = inside and at.step % options.log_steps == 0
                 if logging:
-                    line = mean_of_ranks(fabric, means.take("line"))
-                    log.line(
-                        at.step,
-                        at.epoch + at.batch / per_epoch,
-                        {"lr": options.optimizer.lr * factor, **line},
-                    )
-                    at.lines += 1
+                    line = {"lr": options.optimizer.lr * factor, **mean_of_ranks(fabric, means.take("line"))}
+                    at.lines = log.line(at.step, at.epoch + at.batch / per_epoch, line)
                 if logging or (inside and fabric.world_size == 1):  # ranks agree when they meet anyway
                     number = largest_of_ranks(fabric, asked.signal_number)
                     if largest_of_ranks(fabric, int(clock.due(at.step, options))) or number:
@@ -205,19 +198,25 @@ def fit(
 
             # The end of an epoch: its figures, a line in the log, a checkpoint.
             finite.settle()
-            line, terms = (mean_of_ranks(fabric, means.take(since)) for since in ("line", "epoch"))
-            found = _evaluated(evaluate, average.module if average else model, at.epoch)
+            random_before = random_state.capture()
+            try:
+                with asked.at_once(fabric.world_size == 1):
+                    found = _evaluated(evaluate, average.module if average else model, at.epoch)
+            except Interrupted as interrupted:  # resuming begins with this evaluation
+                random_state.restore(random_before)
+                save()
+                raise Stopped(interrupted.signal_number, path, at.epoch, at.step) from None
             found = mean_of_ranks(fabric, found)
+            line, terms = (mean_of_ranks(fabric, means.take(since)) for since in ("line", "epoch"))
             figure = _watched(watch, terms, found)
-            rate = {"lr": options.optimizer.lr * learning_rate(at.step - 1)}
+            rate = options.optimizer.lr * learning_rate(at.step - 1)
             learning_rate.end_epoch(figure)
             at.note_best(figure, better)
             clock.note()
             spent = {"cpu_s": at.cpu_s, "wall_s": at.wall_s}
-            at.history.append({"epoch": at.epoch, "step": at.step, **rate, **terms, **found, **spent})
+            at.history.append({"epoch": at.epoch, "step": at.step, "lr": rate, **terms, **found, **spent})
             at.epoch, at.batch = at.epoch + 1, 0
-            log.line(at.step, at.epoch, {**rate, **line, **found})
-            at.lines += 1
+            at.lines = log.line(at.step, at.epoch, {"lr": rate, **line, **found})
             save()
             if number := largest_of_ranks(fabric, asked.signal_number):
                 raise Stopped(number, path, at.epoch, at.step)
@@ -230,12 +229,17 @@ def fit(
 
 def _rest_of_epoch(batches: Batches, at: Position) -> Iterator[Any]:
     left = len(batches) - at.batch
-    if left:  # none where a run ended between the last step of an epoch and its evaluation
-        for batch in batches.epoch(at.epoch, at.batch):
-            left -= 1
-            yield batch
+    if left == 0:  # the run ended between the last step of an epoch and its evaluation
+        return
+    for batch in batches.epoch(at.epoch, at.batch):
+        left -= 1
+        if left < 0:
+            break
+        yield batch
     if left:
-        raise ValueError(f"epoch {at.epoch} gave {-left} batches more than len(batches) = {len(batches)}")
+        raise ValueError(
+            f"epoch {at.epoch} does not have the {len(batches)} batches that its length promises"
+        )
 
 
 def _evaluated(evaluate: Evaluate | None, model: nn.Module, epoch: int) -> dict[str, float]:
