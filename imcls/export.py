@@ -74,7 +74,7 @@ class Agreement:
         bound = self.logit_tolerance * self.logit_spread
         return (
             f"{self.images} images: pixels differ by up to {self.largest_pixel_difference} levels "
-            f"(at most {self.pixel_tolerance}), logits by up to {self.largest_logit_difference:.2g} from the file "
+            f"(at most {self.pixel_tolerance}), logits by {self.largest_logit_difference:.2g} from the file "
             f"and {self.largest_logit_difference_same_pixels:.2g} from the same pixels (at most {bound:.2g})"
         )
 
