@@ -11,6 +11,7 @@ from suite.config import Config
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
@@ -25,6 +26,11 @@ class Starting(Config):
     """Whether batch norms keep their statistics and are not trained."""
     drop_path: Rate = 0.0
     """Stochastic depth: share of residual branches left out at random, rising to this at the last block."""
+    mean: tuple[Share, Share, Share] | None = None
+    """Red, green and blue (of 1) that are subtracted from images; what the backbone's own data config says
+    where it is not given."""
+    std: tuple[Positive, Positive, Positive] | None = None
+    """What they are then divided by; see `mean`."""
 
 
 class Timm(Starting):
