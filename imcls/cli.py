@@ -151,6 +151,7 @@ def evaluate(run: Path, data: Path | None, out: Path | None, settings: tuple[str
     show_default=True,
     help="File to write, .csv or .json.",
 )
+@click.option("--template", type=_PATH, help="CSV whose columns and rows the file must have, for a contest.")
 @click.option("--no-tta", is_flag=True, help="One view of each image, however the run was judged.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @_DEVICE
@@ -159,15 +160,17 @@ def predict(
     run: Path,
     images: tuple[Path, ...],
     out: Path,
+    template: Path | None,
     no_tta: bool,
     batch_size: int,
     device: str,
     allow_code: bool,
 ) -> None:
     """Name what is in images, by the vote of RUN's members, with the probability of every class."""
-    from imcls.predict import Unreadable, find_images, predict_batches
+    from imcls.predict import Unreadable, find_images, joined, predict_batches
     from imcls.prediction_files import writer_for
     from imcls.run_folder import tta_of, voters_of
+    from imcls.submission import write_submission
     from suite.progress import track
 
     write = writer_for(out)
@@ -182,20 +185,44 @@ def predict(
         batch_size=batch_size,
         device=_device(device),
     )
-    count = write(out, batches, lambda: unreadable.names)
+    if template is None:
+        count = write(out, batches, lambda: unreadable.names)
+    else:
+        count = write_submission(out, joined(list(batches)), template)
     for line in unreadable.lines:
         click.echo(f"left out: {line}", err=True)
     click.echo(f"{out}: {count} images judged, {len(unreadable.names)} could not be read")
 
 
 @imcls.command()
-@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN RUN...")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "vote", "greedy", "convex"]),
+    default="auto",
+    show_default=True,
+    help="How weights are found; auto takes what is best where it was not fitted.",
+)
 @click.option("--out", type=_PATH, help="Folder to make.  [default: runs/ensemble]")
-def ensemble(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Weigh the members of RUNs by their out-of-fold predictions, and write their vote."""
+def ensemble(runs: tuple[Path, ...], method: Any, out: Path | None) -> None:
+    """Weigh RUNs by their out-of-fold predictions; what is made predicts and exports like a run."""
     from imcls.ensemble import ensemble as weigh
+    from imcls.ensemble import write_ensemble
+    from imcls.predictions import Predictions
+    from suite.report.table import Table
 
-    click.echo(weigh(runs, out or Path("runs") / "ensemble"))
+    found = weigh([Predictions.read(run / "oof.npz") for run in runs], [str(run) for run in runs], method)
+    folder = out or Path("runs") / "ensemble"
+    write_ensemble(folder, found, [run.absolute() for run in runs])
+    weighting = found.weighting
+    rows: list[list[Any]] = [
+        [name, float(weight), float(accuracy)]
+        for name, weight, accuracy in zip(found.names, weighting.weights, found.accuracies, strict=True)
+    ]
+    rows.append([f"ensemble ({weighting.method})", 1.0, found.accuracy])
+    _print(Table(["run", "weight", "accuracy"], rows))
+    gain = found.gain
+    click.echo(f"{folder}: {gain.value:+.4f} over the best run (95 %: {gain.low:+.4f} to {gain.high:+.4f})")
 
 
 @imcls.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -127,15 +127,18 @@ def predict(
     unreadable = Unreadable()
     found = find_images(images)
     batches = list(predict_batches(voters, found, unreadable, tta=tta, batch_size=batch_size, device=device))
+    return joined(batches), unreadable
+
+
+def joined(batches: Sequence[Predictions]) -> Predictions:
+    """All batches, at least one, as one."""
     thresholds = [batch.thresholds for batch in batches if batch.thresholds is not None]
-    together = Predictions(
+    return replace(
+        batches[0],
         names=tuple(name for batch in batches for name in batch.names),
-        classes=voters.card.classes,
         logits=np.concatenate([batch.logits for batch in batches]),
-        multi_label=voters.card.multi_label,
         thresholds=np.concatenate(thresholds) if thresholds else None,
     )
-    return together, unreadable
 
 
 def _none_readable(unreadable: Unreadable) -> BadInput:

@@ -9,15 +9,21 @@ import numpy as np
 
 from imcls.config import ImclsConfig, TtaOptions
 from imcls.data.options import CocoSource, CsvSource, FolderSource, Source
-from imcls.member import members_of
+from imcls.member import CARD, members_of
 from imcls.vote import Voters, load_voters
 from suite.config import Loaded, load_config
 from suite.errors import BadInput
 from suite.run import CONFIG, Run
 
+_ENSEMBLE = "ensemble.json"
+
 
 def run_config(folder: Path, settings: Sequence[str] = ()) -> Loaded[ImclsConfig]:
-    """The settings a run was made with, and ``settings`` over them. BadInput where the folder is no run."""
+    """The settings a run was made with, and ``settings`` over them. BadInput where the folder is no run.
+
+    Those of a member are its run's, and those of an ensemble its first run's.
+    """
+    folder = _run_of(folder)
     if not (folder / CONFIG).is_file():
         what = f"no {CONFIG} here" if folder.is_dir() else "no such folder"
         raise BadInput(what, where=folder, hint="name the folder of a run of `imcls train`")
@@ -25,12 +31,17 @@ def run_config(folder: Path, settings: Sequence[str] = ()) -> Loaded[ImclsConfig
 
 
 def tta_of(folder: Path) -> TtaOptions:
-    """The views that a run was judged with; of a single member, one view."""
-    return run_config(folder).config.evaluation.tta if (folder / CONFIG).is_file() else TtaOptions()
+    """The views that a run was judged with; one view where that is not known."""
+    known = (_run_of(folder) / CONFIG).is_file()
+    return run_config(folder).config.evaluation.tta if known else TtaOptions()
 
 
 def voters_of(folder: Path, *, allow_code: bool = False) -> Voters:
-    """The members of a run, or one member's own folder."""
+    """The members of a run, of an ensemble of runs, or one member's own folder."""
+    if (folder / _ENSEMBLE).is_file():
+        from imcls.ensemble import ensemble_voters
+
+        return ensemble_voters(folder, allow_code=allow_code)
     return load_voters(members_of(folder), allow_code=allow_code)
 
 
@@ -81,6 +92,15 @@ def unfinished(folder: Path, config: ImclsConfig, *, numbered: bool) -> Run:
             hint="give the same settings, or start a new run without --resume",
         )
     return Run.resume(newest)
+
+
+def _run_of(folder: Path) -> Path:
+    if (folder / _ENSEMBLE).is_file():
+        from imcls.ensemble import read_ensemble
+
+        return read_ensemble(folder)[0][0]
+    above = folder.absolute().parent.parent
+    return above if (folder / CARD).is_file() and (above / CONFIG).is_file() else folder
 
 
 def _flat(value: object, key: str = "") -> dict[str, object]:
