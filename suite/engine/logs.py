@@ -98,7 +98,7 @@ class Log:
             self._events = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
 
     def line(self, step: int, epoch: float, figures: Mapping[str, float]) -> int:
-        """Append ``figures`` after ``step`` optimizer steps, ``epoch`` epochs; returns the number of lines."""
+        """Append ``figures`` after ``step`` optimizer steps, ``epoch`` epochs; returns how many lines."""
         self.lines += 1
         if not self.write:
             return self.lines

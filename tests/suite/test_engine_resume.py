@@ -146,9 +146,8 @@ def test_the_resumed_run_computes_as_the_first_did(tmp_path: Path):
         problem.train(tmp_path, (signal.SIGTERM, 0, 1), options=settings)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     flipped = not saved["precision"]["channels_last"]  # whatever this machine finds, resuming must not probe
-    torch.save(
-        {**saved, "precision": {**saved["precision"], "channels_last": flipped}}, tmp_path / "checkpoint.pt"
-    )
+    saved["precision"]["channels_last"] = flipped
+    torch.save(saved, tmp_path / "checkpoint.pt")
     resumed = problem.train(tmp_path, options=settings, resume=True)
     assert resumed.precision.channels_last is flipped
     assert resumed.model[0].weight.is_contiguous(memory_format=torch.channels_last) is flipped  # pyright: ignore
@@ -187,9 +186,8 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, whole: tuple[Trained, 
             torch.save({"version": 1, "run": Malicious()}, path)
         case _:
             torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(
-        BadInput, match=r"checkpoint\.pt: (the checkpoint is damaged|this is no checkpoint)"
-    ) as caught:
+    says = r"checkpoint\.pt: (the checkpoint is damaged|this is no checkpoint)"
+    with pytest.raises(BadInput, match=says) as caught:
         problem.train(tmp_path, resume=True)
     assert "\n" not in str(caught.value)
 
@@ -232,7 +230,6 @@ def test_lines_of_the_log(whole: tuple[Trained, Path]):
     rows = read_log(folder / "log.csv")
     assert [row["step"] for row in rows] == ["3", "4", "6", "8", "9", "12"]
     ends = [row for row in rows if "accuracy" in row]
-    assert [float(row["accuracy"]) for row in ends] == pytest.approx(
-        [row["accuracy"] for row in trained.history]
-    )
+    accuracies = [row["accuracy"] for row in trained.history]
+    assert [float(row["accuracy"]) for row in ends] == pytest.approx(accuracies)
     assert all(float(row["twice"]) == pytest.approx(2 * float(row["loss"]), rel=1e-6) for row in rows)
