@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imcls.data.transform_options import AugmentOptions
 from suite.config import Config
@@ -135,3 +135,15 @@ class InputOptions(Config):
     augment: AugmentOptions = AugmentOptions()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Processes that prepare batches; 0 prepares them in a thread beside the training."""
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> InputOptions:
+        sampling, starts = self.sampling, [step.start for step in self.progressive]
+        if isinstance(sampling, Pk) and self.batch_size != sampling.p * sampling.k:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not the {sampling.p} x {sampling.k} images of the pk "
+                f"sampling; write batch_size: {sampling.p * sampling.k}"
+            )
+        if starts != sorted(set(starts)):
+            raise ValueError("the steps of progressive must start one after the other")
+        return self

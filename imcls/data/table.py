@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ class ImageTable:
     ``names`` are unique and stay the same wherever the data set lies (relative POSIX paths; crops add
     ``#number``). ``labels`` is (n,) int64 with a class index or UNKNOWN, or (n, k) uint8 for multi-label.
     ``boxes`` (n, 4) float64 are x0, y0, x1, y1 in pixels of the upright image, where parts of images are
-    meant.
+    meant. ``notes`` say what was left out when the source was read, a sentence each.
     """
 
     names: tuple[str, ...]
@@ -29,6 +30,7 @@ class ImageTable:
     classes: tuple[str, ...]
     groups: tuple[str, ...] | None = None
     boxes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, k = len(self.names), len(self.classes)
@@ -37,7 +39,7 @@ class ImageTable:
         if lengths != {n}:
             raise ValueError(f"columns of different lengths: {sorted(lengths)}")
         if len(set(self.names)) != n:
-            twice = next(name for i, name in enumerate(self.names) if name in self.names[:i])
+            twice = Counter(self.names).most_common(1)[0][0]
             raise BadInput(f"the image {twice!r} is listed twice", hint="list every image once")
         if self.multi_label:
             if self.labels.shape != (n, k) or self.labels.dtype != np.uint8:
