@@ -4,7 +4,9 @@ A thumbnail is described by the lowest n x n coefficients of its discrete cosine
 each times its spatial frequency: natural images lose amplitude as 1/frequency (Field 1987), so that all then
 count alike and a mere gradient, such as a plain sky's, says little. The cosine of two such vectors is their
 similarity. Noise of NOISE grey levels is added to both lengths: what has no detail to compare resembles
-nothing.
+nothing. Smooth gradients up to cubes along one axis, which skies and lit backgrounds share, are taken out.
+
+Equal frames around different pictures would make them alike: what lies inside must agree as well.
 
 A crop is found by describing windows of the whole picture. The DCT and the sampling of a window are both
 linear along each axis, so one small matrix does both at once.
@@ -37,10 +39,11 @@ _ENOUGH, _SAMPLES, _MOST = 30, 20_000, 0.9995
 
 
 class _Measure(NamedTuple):
-    """A description, and the windows that are tried along each axis."""
+    """A description of ``part`` of one picture, and the windows of the other tried along each axis."""
 
     coefficients: int
     windows: tuple[Window, ...]
+    part: Window = WHOLE
 
 
 _NINE = (0.9, 0.0), (0.9, 0.033), (0.9, 0.067), (0.9, 0.1)
@@ -48,6 +51,9 @@ _COARSE = WHOLE, (0.95, 0.0), (0.95, 0.025), (0.95, 0.05), *_NINE
 _FINE = (*_COARSE, (0.925, 0.0), (0.925, 0.025), (0.925, 0.05), (0.925, 0.075), (0.975, 0.0), (0.975, 0.025))
 _COMPARE = _Measure(8, _COARSE)
 _CONFIRM = _Measure(16, _FINE)
+_MIDDLE: Window = (0.76, 0.12)
+_INSIDE = _Measure(8, tuple((0.76 * share, start + 0.12 * share) for share, start in _COARSE), _MIDDLE)
+_INSIDE_LEAST = 0.8
 _SEARCH_SLACK, _COMPARE_SLACK = 0.1, 0.03  # how far below the threshold the first two let pass
 _CORNERS = ((0.93, 0.0), (0.93, 0.07))
 _SEARCH_WINDOWS = ((WHOLE, WHOLE), ((0.93, 0.035), (0.93, 0.035)), *product(_CORNERS, _CORNERS))
@@ -62,7 +68,7 @@ def describe(grey: np.ndarray, coefficients: int, down: Window = WHOLE, across: 
     """Vectors of length at most one, (n, coefficients^2 - 1) float32, of one window of (n, 32, 32)."""
     spectrum = _axis(coefficients, *down) @ grey @ _axis(coefficients, *across).T
     weight = _frequencies(coefficients)
-    vectors = (spectrum * weight).reshape(len(grey), -1)[:, 1:]
+    vectors = (_without_gradients(spectrum) * weight).reshape(len(grey), -1)[:, 1:]
     floor = NOISE**2 * float((weight**2).sum())
     return vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True) + np.float32(floor))
 
@@ -95,20 +101,30 @@ def find_similar(
     and so the other way round too.
     """
     first, second = _candidates(posed, grey, least - _SEARCH_SLACK, what)
-    for measure, bound in ((_COMPARE, least - _COMPARE_SLACK), (_CONFIRM, least)):
-        score = _best_window(posed, grey, first, second, measure)
-        kept = score >= bound
-        first, second, score = first[kept], second[kept], score[kept]
-    return first, second, score
+    for measure, bound in ((_COMPARE, least - _COMPARE_SLACK), (_INSIDE, _INSIDE_LEAST)):
+        kept = _best_window(posed, grey, first, second, measure) >= bound
+        first, second = first[kept], second[kept]
+    score = _best_window(posed, grey, first, second, _CONFIRM)
+    kept = score >= least
+    return first[kept], second[kept], score[kept]
 
 
-def similarity_matrix(posed: np.ndarray, grey: np.ndarray, coarse: bool = True) -> np.ndarray:
-    """(m, n) float32: the best similarity over windows of ``posed`` (m, 32, 32), without any shortcut."""
-    windows = _COARSE if coarse else _FINE
-    whole = describe(grey, _CONFIRM.coefficients).T
+def similarity_matrix(posed: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """(m, n) float32: similarity of every picture of one set to every one of the other, without a shortcut.
+
+    -1 where what lies inside differs.
+    """
+    whole, inside = (
+        _matrix(posed, grey, measure) for measure in (_CONFIRM._replace(windows=_COARSE), _INSIDE)
+    )
+    return np.where(inside >= _INSIDE_LEAST, whole, np.float32(-1))
+
+
+def _matrix(posed: np.ndarray, grey: np.ndarray, measure: _Measure) -> np.ndarray:
+    known = describe(grey, measure.coefficients, measure.part, measure.part).T
     best = np.full((len(posed), len(grey)), -1.0, np.float32)
-    for down, across in product(windows, windows):
-        np.maximum(best, describe(posed, _CONFIRM.coefficients, down, across) @ whole, out=best)
+    for down, across in product(measure.windows, measure.windows):
+        np.maximum(best, describe(posed, measure.coefficients, down, across) @ known, out=best)
     return best
 
 
@@ -141,13 +157,31 @@ def _best_window(
     for part in _blocks(len(first), 64):
         row, number = np.unique(first[part], return_inverse=True)
         spectra = (axes @ posed[row] @ axes.T).reshape(len(row), k, n, k, n).transpose(0, 1, 3, 2, 4)
-        vectors = (spectra * weight).reshape(len(row), k * k, n * n)
+        vectors = (_without_gradients(spectra) * weight).reshape(len(row), k * k, n * n)
         vectors[..., 0] = 0
         length = np.sqrt((vectors**2).sum(axis=2) + floor)
-        whole = describe(grey[second[part]], n)
+        whole = describe(grey[second[part]], n, measure.part, measure.part)
         cosine = np.einsum("pwc,pc->pw", vectors[number][..., 1:], whole, optimize=True) / length[number]
         score[part] = cosine.max(axis=1)
     return score
+
+
+def _without_gradients(spectrum: np.ndarray) -> np.ndarray:
+    """(..., n, n) spectra of pictures less what depends on one axis only and is a cubic there."""
+    rest = spectrum.copy()
+    kept = _no_cubic(spectrum.shape[-1])
+    rest[..., 0, :] = spectrum[..., 0, :] @ kept
+    rest[..., :, 0] = spectrum[..., :, 0] @ kept
+    return rest
+
+
+@lru_cache(maxsize=8)
+def _no_cubic(coefficients: int) -> np.ndarray:
+    """(n, n) float32: projection of one axis' spectra onto what is orthogonal to cubic polynomials."""
+    place = np.linspace(-1, 1, THUMB_PX)
+    cubic = _axis(coefficients, *WHOLE).astype(np.float64) @ np.stack([place**d for d in range(4)], axis=1)
+    basis, _ = np.linalg.qr(cubic)
+    return (np.eye(coefficients) - basis @ basis.T).astype(np.float32)
 
 
 def _blocks(n: int, size: int) -> Iterator[slice]:

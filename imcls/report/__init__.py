@@ -1,0 +1,1 @@
+"""Pages of imcls: what a run or an audit found, for people."""
