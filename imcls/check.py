@@ -26,7 +26,7 @@ from suite.report.table import Table
 FEW = 10
 """Images of a class below which it is called out."""
 _MOST_LINES = 20
-_STEPS = 2
+_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ def check_experiment(config: ImclsConfig) -> Checked:
         )
     mix = Mix(config.mix, len(table.classes))
     loss = build_loss(config.loss, table.class_counts(), table.multi_label, mixed=mix.on)
-    with status("Trying a batch"):
-        tried = _try(model, loss, mix, table, config)
+    tried = _try(model, loss, mix, table, config)
     split, folds = config.data.split, config.data.split.folds
     members = folds if split.use == "all" else len(split.use)
     learned = len(table) * (folds - 1) // folds
@@ -101,10 +100,11 @@ def _try(model: Classifier, loss: ImclsLoss, mix: Mix, table: ImageTable, config
     options = config.input.model_copy(update={"workers": 0})
     batches = TrainBatches(cache, part, cache.kept, options, config.train.seed, config.train.epochs)
     values, times = [], []
-    for _ in range(_STEPS):
-        started = time.perf_counter()
-        values.append(_step(model.train(), loss, mix, batches.batch(0, 0)))
-        times.append(time.perf_counter() - started)
+    with status("Trying a batch"):
+        for _ in range(_STEPS):
+            started = time.perf_counter()
+            values.append(_step(model.train(), loss, mix, batches.batch(0, 0)))
+            times.append(time.perf_counter() - started)
     if not np.isfinite(values).all():
         raise BadInput(
             "the loss of the first batch is not a number", where="loss", hint="check model.backbone.weights"

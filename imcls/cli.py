@@ -110,7 +110,6 @@ def split(out: Path | None, loaded: Loaded[ImclsConfig]) -> None:
 def train(out: Path | None, resume: bool, loaded: Loaded[ImclsConfig]) -> None:
     """Train the members, judge each on what it has not seen, and write the report."""
     from imcls.run_folder import unfinished
-    from imcls.train import train as train_members
     from suite.run import Run
 
     folder = out or Path("runs") / loaded.config.name
@@ -119,6 +118,8 @@ def train(out: Path | None, resume: bool, loaded: Loaded[ImclsConfig]) -> None:
     else:
         run = Run.create(folder, config=loaded, numbered=out is None)
     with run:
+        from imcls.train import train as train_members
+
         train_members(loaded, run, resume)
     click.echo(f"The report: {run.folder / 'report.html'}")
 
