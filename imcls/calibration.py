@@ -88,15 +88,6 @@ def cross_fitted(predictions: Predictions, seed: int = 0, folds: int = 5) -> Pre
     return replace(predictions, logits=logits, thresholds=None)
 
 
-def log_loss(predictions: Predictions) -> float:
-    """Mean negative log likelihood of the known labels, nats; for multi-label of each class, yes or no."""
-    z, y = _known(predictions)
-    z = z if predictions.multi_label else z - z.max(axis=1, keepdims=True)
-    if predictions.multi_label:
-        return float(np.mean(np.logaddexp(0.0, z) - z * y))
-    return float(np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]))
-
-
 def events(predictions: Predictions) -> tuple[Float[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
     """Statements with a confidence, and whether they came true.
 

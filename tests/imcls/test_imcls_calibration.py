@@ -16,10 +16,10 @@ from imcls.calibration import (
     events,
     fit_class_temperatures,
     fit_temperature,
-    log_loss,
     reliability,
     wilson_interval,
 )
+from imcls.metrics import log_losses
 from imcls.predictions import Predictions
 
 
@@ -27,6 +27,10 @@ def said(logits: np.ndarray, labels: np.ndarray, multi_label: bool = False, **mo
     names = tuple(f"{i}.jpg" for i in range(len(logits)))
     classes = tuple(f"c{j}" for j in range(logits.shape[1]))
     return Predictions(names, classes, logits.astype(np.float32), labels, multi_label=multi_label, **more)
+
+
+def log_loss(predictions: Predictions) -> float:
+    return float(log_losses(predictions).mean())
 
 
 def overconfident(n: int = 600, k: int = 5, factor: float = 3.0, seed: int = 0, **more) -> Predictions:
