@@ -56,7 +56,7 @@ def test_accumulated_gradients_are_those_of_the_big_batch(tmp_path: Path):
     weights = []
     for batch, accumulate in ((4, 4), (16, 1)):
         model = problem.network(0, norm=False)
-        settings = plain(accumulate=accumulate, clip_norm=0.5)
+        settings = plain(accumulate=accumulate)
         fit(model, problem.loss, Batches(batch), settings, tmp_path / str(batch))
         weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     start = torch.cat([p.detach().flatten() for p in problem.network(0, norm=False).parameters()])
