@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from suite.report.table import Table
 
 RECIPES = Path(__file__).with_name("configs")
+_FILE_COLUMNS = 160
 _PATH: Any = click.Path(path_type=Path)
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:NUMBER.")
 _ALLOW_CODE = click.option(
@@ -227,15 +228,34 @@ def ensemble(runs: tuple[Path, ...], method: Any, out: Path | None) -> None:
 
 
 @imcls.command()
-@click.option("--vary", multiple=True, required=True, metavar="KEY=V1,V2", help="A setting and its values.")
+@click.option("--vary", multiple=True, metavar="KEY=V1,V2", help="A setting and values to try in its place.")
+@click.option("--grid", is_flag=True, help="All combinations, instead of one change at a time.")
+@click.option("--variants", type=_PATH, help="YAML file of named variants, instead of --vary.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds of each.")
 @click.option("--out", type=_PATH, help="Folder to make or go on with.  [default: runs/NAME-ablation]")
 @with_config(_config, RECIPES)
-def ablate(vary: tuple[str, ...], seeds: int, out: Path | None, loaded: Loaded[ImclsConfig]) -> None:
-    """Train a grid of settings over several seeds, and tabulate what each changes."""
-    from imcls.ablate import ablate as run_grid
+def ablate(
+    vary: tuple[str, ...],
+    grid: bool,
+    variants: Path | None,
+    seeds: int,
+    out: Path | None,
+    loaded: Loaded[ImclsConfig],
+) -> None:
+    """Try changes of an experiment over several seeds, and tabulate what each is worth.
 
-    run_grid(loaded, vary, seeds, out or Path("runs") / f"{loaded.config.name}-ablation")
+    With `mode=probe` neck and head are trained on frozen features, seconds a job.
+    """
+    if bool(vary) == (variants is not None):
+        raise click.UsageError("Give either --vary or --variants.")
+    from imcls.ablate import table
+    from imcls.ablation import run_ablation
+    from imcls.variants import read_variants, varied
+
+    chosen = varied(vary, grid) if variants is None else read_variants(variants)
+    folder = out or Path("runs") / f"{loaded.config.name}-ablation"
+    _print(table(run_ablation(loaded.config, chosen, seeds, folder)))
+    click.echo(f"The report: {folder / 'ablation.html'}")
 
 
 @imcls.command()
@@ -325,9 +345,12 @@ def _device(name: str) -> str:
 
 
 def _print(table: Table) -> None:
+    import sys
+
     from rich.console import Console
 
-    Console().print(table.to_rich())
+    # In a file or a pipe nothing is as narrow as the 80 columns that rich would take it for.
+    Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS).print(table.to_rich())
 
 
 main = entry(imcls)

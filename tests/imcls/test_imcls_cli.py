@@ -321,3 +321,21 @@ def test_bench_measures_and_writes_figures(call, digits: Path):
         metrics["torch_batch32_images_per_s"]["value"]
         > metrics["torch_with_tta_batch32_images_per_s"]["value"]
     )
+
+
+def test_ablate_tabulates_changes_on_frozen_features(call, digits: Path):
+    given = [f"data.source.root={digits}", *TINY, "mode=probe", "data.split.folds=2", "data.split.use=all"]
+    arguments = ["--vary", "loss.criterion.smoothing=0.1,0.2", "--seeds", "2", "--out", "ablation"]
+    code, out, _ = call("ablate", *given, *arguments)
+    assert code == 0
+    assert out.count("loss.criterion.smoothing=") >= 2
+    rows = json.loads(Path("ablation/ablation.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [
+        "base",
+        "loss.criterion.smoothing=0.1",
+        "loss.criterion.smoothing=0.2",
+    ]
+    assert Path("ablation/ablation.html").is_file()
+    code, _, err = call("ablate", *given)
+    assert code == 2
+    assert "Give either --vary or --variants." in err[-1]

@@ -1,0 +1,54 @@
+"""An ablation from settings to table: on frozen features where `mode: probe`, by whole trainings otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imcls.ablate import Ablation, RunOne, ablate, write_ablation
+from imcls.ablation_runs import Load, frozen_runs, overrides_of
+from imcls.config import ImclsConfig
+from imcls.data.cache import open_cache
+from imcls.data.fit import short_side_px
+from imcls.data.manifest import SplitManifest
+from imcls.data.sources import read_table
+from imcls.data.split import split
+from imcls.predictions import Predictions
+from imcls.variants import Variant
+from suite.config import Loaded, dump
+from suite.run import RECORD, Run
+
+
+def run_ablation(base: ImclsConfig, variants: Sequence[Variant], seeds: int, folder: Path) -> Ablation:
+    """Every variant with the seeds 0 to ``seeds`` - 1, in ``folder``, where what is done already is kept;
+    then the table there as CSV, JSON, Markdown and a page."""
+    load = overrides_of(base, folder)
+    run_one = _frozen(base, load, folder) if base.mode == "probe" else _trainings(load)
+    found = ablate(variants, range(seeds), run_one, folder, resolve=lambda overrides: dump(load(overrides)))
+    write_ablation(folder, found)
+    return found
+
+
+def _frozen(base: ImclsConfig, load: Load, folder: Path) -> RunOne:
+    data = base.data
+    table = read_table(data.source, data.classes)
+    manifest = (
+        split(table, data.split) if data.split.manifest is None else SplitManifest.read(data.split.manifest)
+    )
+    store = data.cache or folder / "cache"
+    cache = open_cache(table, store, short_side_px(base.input), data.unreadable)
+    return frozen_runs(base, load, table, cache, manifest.check(table), store)
+
+
+def _trainings(load: Load) -> RunOne:
+    def run_one(overrides: Sequence[str], seed: int, place: Path) -> Predictions:
+        from imcls.train import train
+
+        config = load([*overrides, f"train.seed={seed}"])
+        resume = (place / "run" / RECORD).is_file()
+        run = Run.resume(place / "run") if resume else Run.create(place / "run", config=config)
+        with run:
+            train(Loaded(config), run, resume)
+        return Predictions.read(run.folder / "oof.npz")
+
+    return run_one
