@@ -1,4 +1,4 @@
-"""An ablation from settings to table: on frozen features where `mode: probe`, by whole trainings otherwise."""
+"""An ablation from settings to table: on frozen features where `mode: probe`, else by whole trainings."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from suite.report.table import Table
 
 RECIPES = Path(__file__).with_name("configs")
-_FILE_COLUMNS = 160
+_FILE_COLUMNS = 200
 _PATH: Any = click.Path(path_type=Path)
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:NUMBER.")
 _ALLOW_CODE = click.option(
