@@ -72,39 +72,28 @@ def class_metrics(predictions: Predictions, bootstrap: int = 1000, seed: int = 0
     """All of it, with 95 % percentile intervals of ``bootstrap`` resamplings of the images."""
     if predictions.multi_label:
         judged, truth = known(predictions)
-        flags = np.concatenate([judged.decisions() & truth, judged.decisions(), truth], axis=1).astype(
-            np.float64
-        )
+        said = judged.decisions()
+        flags = np.concatenate([said & truth, said, truth], axis=1).astype(np.float64)
         counted, resampled = flags.sum(axis=0), _resampled_flags(flags, bootstrap, seed)
     else:
         confusion = confusion_matrix(predictions)
         counted = np.concatenate([confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)])
         resampled = _resampled_confusion(confusion, bootstrap, seed)
     figures = {name: row[0] for name, row in _figures(counted[None].astype(np.float64)).items()}
-    drawn = [_figures(block) for block in resampled]
-    together = {name: np.concatenate([block[name] for block in drawn]) for name in figures}
-
-    def of_classes(name: str) -> ClassFigure:
-        bounds = [percentiles(column) for column in together[name].T]
-        return ClassFigure(figures[name], np.array(bounds).reshape(-1, 2))
-
-    def mean(name: str) -> Interval:
-        return Interval(float(figures[name]), *percentiles(together[name]))
-
+    blocks = [_figures(block) for block in resampled]
+    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in figures}
+    each = {
+        name: ClassFigure(figures[name], np.array([percentiles(column) for column in drawn[name].T]))
+        for name in ("precision", "recall", "f1")
+    }
+    means = {
+        name: Interval(float(value), *percentiles(drawn[name]))
+        for name, value in figures.items()
+        if name not in each
+    }
     _, predicted, support = np.split(counted.astype(np.int64), 3)
     return ClassMetrics(
-        classes=predictions.classes,
-        support=support,
-        predicted=predicted,
-        precision=of_classes("precision"),
-        recall=of_classes("recall"),
-        f1=of_classes("f1"),
-        macro_precision=mean("macro_precision"),
-        macro_recall=mean("macro_recall"),
-        macro_f1=mean("macro_f1"),
-        weighted_f1=mean("weighted_f1"),
-        micro_f1=mean("micro_f1"),
-        balanced_accuracy=mean("balanced_accuracy"),
+        predictions.classes, support, predicted, each["precision"], each["recall"], each["f1"], **means
     )
 
 
@@ -113,21 +102,22 @@ def _figures(counted: np.ndarray) -> dict[str, np.ndarray]:
     tp, predicted, support = np.split(counted, 3, axis=1)
     seen = predicted + support > 0
     precision, recall, f1 = _share(tp, predicted), _share(tp, support), _share(2 * tp, predicted + support)
-
-    def macro(figure: np.ndarray) -> np.ndarray:
-        return _share(np.nan_to_num(figure).sum(axis=1), seen.sum(axis=1))
-
     return {
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "macro_precision": macro(precision),
-        "macro_recall": macro(recall),
-        "macro_f1": macro(f1),
+        "macro_precision": _macro(precision, seen),
+        "macro_recall": _macro(recall, seen),
+        "macro_f1": _macro(f1, seen),
         "weighted_f1": _share((np.nan_to_num(f1) * support).sum(axis=1), support.sum(axis=1)),
         "micro_f1": _share(2 * tp.sum(axis=1), (predicted + support).sum(axis=1)),
-        "balanced_accuracy": _share(np.nan_to_num(recall).sum(axis=1), (support > 0).sum(axis=1)),
+        "balanced_accuracy": _macro(recall, support > 0),
     }
+
+
+def _macro(figure: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mean over the classes that are seen, what is undefined taken as 0."""
+    return _share(np.nan_to_num(figure).sum(axis=1), seen.sum(axis=1))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -145,9 +135,8 @@ def _resampled_confusion(confusion: np.ndarray, resamples: int, seed: int) -> It
     shares = confusion[true, named] / n
     rows = max(1, min(resamples, 2_000_000 // len(shares)))
     for start in range(0, resamples, rows):
-        cells = rng.multinomial(n, shares / shares.sum(), size=min(rows, resamples - start)).astype(
-            np.float64
-        )
+        drawn = rng.multinomial(n, shares / shares.sum(), size=min(rows, resamples - start))
+        cells = drawn.astype(np.float64)
         parts = (cells * (true == named), named), (cells, named), (cells, true)
         yield np.concatenate([_summed(values, group, k) for values, group in parts], axis=1)
 
