@@ -66,7 +66,7 @@ def _many(axes: Axes, lines: Sequence[np.ndarray]) -> None:
 
 
 def _line(rows: History, key: str) -> np.ndarray:
-    """(m, 2): epoch and value, where there is a finite one."""
+    """(m, 2): epochs done, and a finite value; histories that count from 0 are moved by 1."""
     found = []
     for number, row in enumerate(rows):
         try:
@@ -75,7 +75,10 @@ def _line(rows: History, key: str) -> np.ndarray:
             continue
         if np.isfinite(point).all():
             found.append(point)
-    return np.array(found, np.float64).reshape(-1, 2)
+    line = np.array(found, np.float64).reshape(-1, 2)
+    if len(line) and line[0, 0] == 0:
+        line[:, 0] += 1
+    return line
 
 
 def _mark(line: np.ndarray) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from imcls.label_faults import ABSENT
 from imcls.metrics import summary
 from imcls.predictions import Predictions
 from imcls.report.confusion import confusion_table
+from imcls.report.curves import curve_figures
 from imcls.report.page import Ensemble, ReportInputs, write_report
 from imcls.report.pictures import GAP_PX, LARGE_PX, confident_errors, mosaic
 from suite.report.metric import Metric
@@ -213,3 +214,15 @@ def test_a_mosaic_shows_pictures_whole_and_in_proportion():
     assert white[half + GAP_PX :, LARGE_PX + GAP_PX :].all()
     assert mosaic(wide, [wide]).shape == (LARGE_PX, 2 * LARGE_PX + GAP_PX, 3)
     assert mosaic(wide).shape == (LARGE_PX, LARGE_PX, 3)
+
+
+def test_curves_take_numbers_and_text_and_count_epochs_done():
+    rows = [{"epoch": e, "lr": 0.1, "loss": 2.0 - e, "nothing": float("nan")} for e in range(2)]
+    text = [{"epoch": "0.5", "loss": "1.75", "lr": "0.1"}, {"epoch": "1", "loss": ""}]
+    (loss, _), (lr, _) = curve_figures({"a": rows, "b": text})
+    lines = [line.get_xydata().tolist() for line in loss.figure.axes[0].lines]  # type: ignore[union-attr]
+    assert lines == [[[1, 2], [2, 1]], [[0.5, 1.75]]]
+    assert lr.figure.axes[0].get_ylabel() == "learning rate"
+    many = {f"fold-{i}": rows for i in range(9)}
+    (loss, _), _ = curve_figures(many)
+    assert len(loss.figure.axes[0].lines) == 10  # nine members and their median
