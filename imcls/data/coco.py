@@ -78,7 +78,7 @@ def read_coco(source: CocoSource, classes: tuple[str, ...] | None = None) -> Lis
 class _Turned:
     """Size of an image as the COCO file has it, and how to turn its boxes upright."""
 
-    def __init__(self, width: float, height: float, orientation: int) -> None:
+    def __init__(self, width: float | int, height: float | int, orientation: int) -> None:
         self.width, self.height, self.orientation = width, height, orientation
 
     @classmethod
@@ -178,9 +178,9 @@ def _note(
     empty = [name for name in categories.values() if name not in used]
     small, crowds, others = left_out["small"], left_out["crowds"], left_out["others"]
     notes = {
-        f"{small} boxes with a side under {source.smallest_px} px are left out": small,
-        f"{crowds} boxes of crowds are left out": crowds,
-        f"{others} boxes of categories that data.classes does not name are left out": others,
-        f"{len(empty)} categories have no boxes: {', '.join(empty[:8])}": 0 if others else len(empty),
+        f"boxes left out for a side under {source.smallest_px} px: {small}": small,
+        f"boxes left out as crowds: {crowds}": crowds,
+        f"boxes left out as of categories that data.classes does not name: {others}": others,
+        f"categories without boxes: {', '.join(empty[:8])}": 0 if others else len(empty),
     }
     listing.notes += [note for note, count in notes.items() if count]

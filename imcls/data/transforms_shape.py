@@ -46,13 +46,14 @@ def translate(images: np.ndarray, how: Translate, draws: Draws) -> np.ndarray:
 def affine(images: np.ndarray, how: Affine, draws: Draws) -> np.ndarray:
     """Turned, moved, scaled and sheared at once."""
     u, px = draws.uniform(6), images.shape[1]
+    scale = between(u[:, 3], how.scale)
     for i in draws.chosen(how.probability):
         either = 2.0 * u[i] - 1.0
         _warp(
             images[i],
             angle_deg=either[0] * how.degrees,
             move_px=(either[1:3] * how.translate * px).tolist(),
-            scale=float(between(u[i, 3], how.scale)),
+            scale=float(scale[i]),
             shear_deg=(either[4:6] * how.shear_deg).tolist(),
             fill=how.fill,
         )
