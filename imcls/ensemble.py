@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from imcls.bootstrap import PairedDifference, paired_difference
 from imcls.calibration import fit_temperature
 from imcls.mixture_weights import best_weights, greedy_weights, log_loss_of
-from imcls.paired import Difference, paired_interval
 from imcls.predictions import Predictions
 from suite.errors import BadInput
 from suite.files import atomic_write
@@ -64,7 +64,7 @@ class Ensemble:
     predictions: Predictions
     vote: Predictions
     accuracies: np.ndarray
-    gain: Difference
+    gain: PairedDifference
 
     @property
     def accuracy(self) -> float:
@@ -85,6 +85,7 @@ def ensemble(
 ) -> Ensemble:
     """Weights from out-of-fold ``members``, and an honest estimate of what they are worth.
 
+    The gain is held against the run that looks best on all images, which flatters that run, not the ensemble.
     `auto` takes the method of the least cross-fitted log loss, inside each part too. Raises BadInput when
     members did not judge the same images, by the same labels, classes and folds.
     """
@@ -108,7 +109,7 @@ def ensemble(
         predictions,
         replace(predictions, logits=even),
         accuracies,
-        paired_interval(hits(predictions) - hits(best), seed=seed),
+        paired_difference(hits(predictions), hits(best), seed=seed),
     )
 
 
