@@ -16,6 +16,7 @@ from imcls.model.options import CbamResNet
 from imcls.model.starting_weights import fit_state, load_starting_weights
 
 Maps = Float[Tensor, "n c h w"]
+Smaller = Float[Tensor, "n c_out h_out w_out"]
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 WIDTHS = (64, 128, 256, 512)
@@ -31,8 +32,7 @@ class ChannelAttention(nn.Module):
             nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1)
         )
 
-    def forward(self, x: Maps) -> Maps:
-        """Weights (n, c, 1, 1)."""
+    def forward(self, x: Maps) -> Float[Tensor, "n c 1 1"]:
         return torch.sigmoid(self.mlp(x.mean((2, 3), keepdim=True)) + self.mlp(x.amax((2, 3), keepdim=True)))
 
 
@@ -43,8 +43,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
-    def forward(self, x: Maps) -> Maps:
-        """Weights (n, 1, h, w)."""
+    def forward(self, x: Maps) -> Float[Tensor, "n 1 h w"]:
         return torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)))
 
 
@@ -82,7 +81,7 @@ class Block(nn.Module):
         if stride > 1 or c_in != c_out:
             self.downsample = nn.Sequential(_conv(c_in, c_out, 1, stride), nn.BatchNorm2d(c_out))
 
-    def forward(self, x: Maps) -> Maps:
+    def forward(self, x: Maps) -> Smaller:
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         if self.bottleneck:
             y = self.bn3(self.conv3(self.relu(y)))

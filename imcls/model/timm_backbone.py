@@ -49,8 +49,8 @@ class TimmBackbone(Backbone):
 
     def _map(self, raw: Any) -> tuple[Tensor, Any]:
         """What the model's trunk gives -> (map, rest), from which `_raw` makes it again."""
-        if isinstance(raw, list | tuple):  # several resolutions side by side, as in HRNet and CrossViT
-            return self._map(raw[-1])[0], raw
+        if isinstance(raw, list | tuple):  # side by side, as in CrossViT; a real map before mere tokens
+            return self._map(next((part for part in raw[::-1] if part.ndim == 4), raw[-1]))[0], raw
         if raw.ndim == 4:
             return (raw.permute(0, 3, 1, 2) if self.nhwc else raw), None
         prefix = self._prefix(raw.shape[1])
@@ -114,12 +114,16 @@ def build_timm(options: Timm, image_px: int, maps: int) -> TimmBackbone:
 def _check_net(net: nn.Module, options: Timm, maps: int) -> None:
     if not hasattr(net, "forward_features") or not hasattr(net, "forward_head"):
         raise BadInput(f"{options.name} with these options is no classifier", where="model.backbone.options")
-    if maps > 1 and not hasattr(net, "forward_intermediates"):
-        raise BadInput(
-            f"{options.name} gives no maps of earlier stages",
-            where="model.neck.pooling",
-            hint="take another pooling than concat",
-        )
+    if maps > 1:
+        stages = len(net.feature_info) if hasattr(net, "forward_intermediates") else 0  # type: ignore[arg-type]
+        if stages < maps:
+            raise BadInput(
+                f"{options.name} gives the maps of {stages} stages"
+                if stages
+                else f"{options.name} gives no maps of earlier stages",
+                where="model.neck.pooling.stages",
+                hint="take fewer, or another pooling than concat",
+            )
     if options.drop_path and not any(getattr(module, "drop_prob", 0) for module in net.modules()):
         raise BadInput(f"{options.name} has no stochastic depth", where="model.backbone.drop_path")
 
@@ -130,7 +134,10 @@ def _stages(net: nn.Module, coarse: bool) -> Stages:
 
     if not hasattr(net, "group_matcher"):
         return child_stages(net)
-    matcher = net.group_matcher(coarse=coarse)  # type: ignore[operator]
+    try:
+        matcher = net.group_matcher(coarse=coarse)  # type: ignore[operator]
+    except AssertionError:  # a few know fine groups only
+        return child_stages(net)
     depths: dict[str, int] = group_parameters(net, matcher, reverse=True)
     return tuple(
         tuple(f"net.{name}" for name in depths if depths[name] == depth)
