@@ -140,9 +140,9 @@ def markdown(ablation: Ablation) -> str:
         cells = [
             row.name.replace("|", "\\|"),
             format_number(100 * row.accuracy, 2) + spread,
-            _interval(row.difference, 100, 2),
+            _marked(row.difference, 100, 2),
             format_number(row.log_loss, 4),
-            _interval(row.log_loss_difference, 1, 4),
+            _marked(row.log_loss_difference, 1, 4),
             format_number(row.cpu_s, 1),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -246,10 +246,15 @@ def _losses(predictions: Predictions) -> np.ndarray:
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]
 
 
-def _interval(d: PairedDifference | None, factor: int, decimals: int) -> str:
+def interval_text(d: PairedDifference | None, factor: int, decimals: int) -> str:
+    """`+0.12 (−0.30 to 0.54)`, a dash for the base."""
     if d is None:
         return "–"
     value, low, high = (format_number(factor * x, decimals) for x in (d.value, d.low, d.high))
     plus = "+" if d.value > 0 else ""
-    text = f"{plus}{value} ({low} to {high})"
-    return f"**{text}**" if excludes_zero(d) else text
+    return f"{plus}{value} ({low} to {high})"
+
+
+def _marked(d: PairedDifference | None, factor: int, decimals: int) -> str:
+    text = interval_text(d, factor, decimals)
+    return f"**{text}**" if d is not None and excludes_zero(d) else text

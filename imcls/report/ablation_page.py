@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imcls.ablate import Ablation, Row, excludes_zero, markdown, table
+from imcls.ablate import Ablation, Row, excludes_zero, interval_text, markdown, table
 from imcls.bootstrap import PairedDifference
 from suite.report.figure import INK, PALETTE, QUIET, Figure, drawing
 from suite.report.metric import Metric
 from suite.report.page import Page
+from suite.report.table import Column, Table
 
 _METHOD = (
     "Each difference is to the base, on the same images with the same seeds. Its 95 % interval comes from "
     "drawing images and seeds again, independently of each other (2.5 % and 97.5 % quantiles), so it says "
     "how far the difference might be another with other images of this kind and other seeds. An interval "
-    "that does not reach 0 is drawn full; about one in twenty does so by chance alone, so among many "
-    "variants expect one."
+    "that does not reach 0 is drawn full; where nothing differs, about one in twenty still does so by "
+    "chance. Log loss is that of the probabilities as they come, before any temperature, so what makes a "
+    "model less sure of itself (smoothing, mixup) pays for it there."
 )
 
 
@@ -33,7 +35,7 @@ def write_ablation_page(path: Path, ablation: Ablation) -> Path:
         left, right = page.columns(1, 1)
         left.figure(forest(changed, "accuracy"), "Accuracy: to the right is better.")
         right.figure(forest(changed, "log loss"), "Log loss: to the left is better.")
-    page.table(table(ablation))
+    page.table(_compact(ablation))
     page.heading("How to read it")
     page.text(_METHOD)
     settings = [row for row in ablation.rows if row.overrides]
@@ -64,6 +66,38 @@ def forest(rows: list[Row], what: str) -> Figure:
         axes.set_xlabel(f"Difference in {what}, {unit}")
         axes.grid(axis="y", visible=False)
     return figure
+
+
+def _compact(ablation: Ablation) -> Table:
+    """The table with each interval in one cell; the CSV has them apart."""
+    columns = [
+        "Variant",
+        Column("Accuracy", "%", 2),
+        Column("SD over seeds", "%", 2),
+        Column("Difference", "%", hint="95 % paired bootstrap over images and seeds"),
+        Column("Log loss", "nats", 3),
+        Column("Difference", "nats", hint="95 % paired bootstrap over images and seeds"),
+        Column("Cost", "CPU-s", 1),
+    ]
+    rows = [
+        [
+            row.name,
+            100 * row.accuracy,
+            100 * row.accuracy_sd if len(ablation.seeds) > 1 else None,
+            _unbroken(interval_text(row.difference, 100, 2)),
+            row.log_loss,
+            _unbroken(interval_text(row.log_loss_difference, 1, 3)),
+            row.cpu_s,
+        ]
+        for row in ablation.rows
+    ]
+    return Table(columns, rows, flags=table(ablation).flags)
+
+
+def _unbroken(interval: str) -> str:
+    """The value on one line and its bounds on the next, never apart."""
+    value, gap, bounds = interval.partition(" (")
+    return value + gap + bounds.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _line(axes, height: int, d: PairedDifference, factor: int, better: bool) -> None:
