@@ -203,7 +203,7 @@ def _write_index(path: Path, offsets: np.ndarray, sizes: np.ndarray, skipped: li
 
 def _decode_in_memory(table: ImageTable, short_px: int) -> ImageCache:
     blocks: list[np.ndarray] = []
-    offsets, sizes, skipped = _decode_all(table, short_px, lambda flat: blocks.append(np.array(flat)))
+    offsets, sizes, skipped = _decode_all(table, short_px, blocks.append)
     pixels = np.concatenate(blocks) if blocks else np.zeros(0, np.uint8)
     return ImageCache(pixels, offsets, sizes, tuple(skipped))
 
