@@ -38,6 +38,8 @@ class Backbone(nn.Module):
     """Modules that stay in eval mode whatever `train()` is told."""
     fresh: tuple[str, ...] = ()
     """Prefixes of parameter names that no file of weights covers: trained as new parts."""
+    starts_from_images: bool = False
+    """Whether `start_from` is to be called with training images before the training."""
 
     def __init__(
         self,
@@ -62,6 +64,9 @@ class Backbone(nn.Module):
     def native_pool(self, maps: FeatureMaps) -> Float[Tensor, "n d"]:
         """Maps -> the vector that the network's own classifier was trained on."""
         return maps[-1].mean((2, 3))
+
+    def start_from(self, images: Float[Tensor, "n 3 h w"]) -> None:
+        """Set what depends on the data, from normalised training images; nothing, unless a subclass does."""
 
     def train(self, mode: bool = True) -> Backbone:
         """As in torch, except that what is frozen stays in eval mode."""
