@@ -32,6 +32,8 @@ class EvaluationOptions(Config):
 
     batch_size: Annotated[int, Field(ge=1)] = 64
     tta: TtaOptions = TtaOptions()
+    every_epochs: Annotated[int, Field(ge=0)] = 1
+    """Epochs between looks at the held-out images while training, one view each; 0 looks at the end only."""
     calibrate: bool = True
     """Whether a temperature is fitted on out-of-fold predictions."""
     bootstrap: Annotated[int, Field(ge=100, le=20_000)] = 1000
