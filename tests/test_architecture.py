@@ -46,14 +46,19 @@ def test_the_arrows_point_down():
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """The same packages, each file empty."""
-    for name in ("cli", "config", "doctor", "environment", "errors", "files", "progress", "run"):
-        (tmp_path / "suite").mkdir(exist_ok=True)
-        (tmp_path / "suite" / f"{name}.py").write_text("")
-    for package in ("suite", *MODULES):
-        (tmp_path / package).mkdir(exist_ok=True)
-        for name in ("__init__", "cli", "pipeline", "parts"):
-            (tmp_path / package / f"{name}.py").write_text("")
+    """The same packages, with the modules that contracts name, each file empty."""
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.importlinter]")[2]
+    named = set(re.findall(r"\b((?:suite|spine|imcls)(?:\.[a-z_]+)+)", contracts))
+    parts = {f"{package}.{name}" for package in ("suite", *MODULES) for name in ("cli", "pipeline", "parts")}
+    for module in named | parts:
+        path = (tmp_path / module.replace(".", "/")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    for folder in {path.parent for path in tmp_path.rglob("*.py")}:
+        (folder / "__init__.py").write_text("")
+    for shadowed in tmp_path.rglob("*.py"):  # a package and a file of one name
+        if shadowed.with_suffix("").is_dir():
+            shadowed.unlink()
     return tmp_path
 
 
@@ -73,6 +78,9 @@ def test_packages_without_imports_break_no_contract(tiny: Path):
         ("spine/parts.py", "spine.cli", "inside spine: nothing imports the command line"),
         ("spine/pipeline.py", "spine.cli", "inside spine: nothing imports the command line"),
         ("spine/parts.py", "spine.pipeline", "inside spine: only the command line imports the pipeline"),
+        ("imcls/bench.py", "imcls.cli", "inside imcls: nothing imports the command line"),
+        ("imcls/data/options.py", "imcls.train", "inside imcls: verbs over training over parts over options"),
+        ("imcls/model/options.py", "torch", "the settings of imcls need no heavy package"),
         ("suite/config.py", "torch", "commands, configurations, runs and files need no heavy package"),
     ],
 )

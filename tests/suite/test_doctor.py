@@ -23,9 +23,10 @@ def requirements(name: str) -> set[str]:
 
 def test_the_table_agrees_with_pyproject():
     assert set(doctor.REQUIRED) == requirements("dependencies")
-    for extra in ("report", "spine"):
+    for extra in ("report", "spine", "train", "imcls"):
         listed = {optional.package for optional in doctor.OPTIONAL if optional.extra == extra}
-        assert listed == requirements(extra) - {"vision-suite"}
+        elsewhere = {optional.package for optional in doctor.OPTIONAL if optional.extra != extra}
+        assert listed == requirements(extra) - {"vision-suite"} - elsewhere  # each is listed once
 
 
 def test_what_is_missing_says_what_it_would_enable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
