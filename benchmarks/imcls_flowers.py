@@ -9,7 +9,7 @@ out-of-fold predictions of all images on the same folds, with 95 % bootstrap int
   hashing and comparing images, folds, decoding with an empty cache, features, probes. At most 60 are asked.
 - `finetune_accuracy`: the same backbone trained from its fourth stage on: 5 epochs at 160 px of AdamW, random
   parts, flips, smoothing and EMA; judged at 224 px, mirrored too. At least .92 is asked. The learning rate is
-  the better of 2e-4 and 5e-4 by accuracy, trained on folds 2 to 4 and judged on fold 1; nothing else was tried.
+  the better of 2e-4 and 5e-4 by accuracy on fold 1 after training on folds 2 to 4; nothing else was chosen.
 - `ensemble_accuracy`: both, weighted by `imcls.ensemble` on the other folds; at least as good is asked.
 - `fold_leaks`: pairs of images in different folds that show the same, counted by comparing every pair in
   full; 0 is asked.
