@@ -102,10 +102,10 @@ def cold_probe(folder: Path) -> tuple[Predictions, float]:
 
 def run_probe(data: Data, folder: Path) -> None:
     """Files to split, decoded images, features and probes: what is timed."""
+    config = probe_config(data, folder)
     from imcls.experiment import prepare
     from imcls.probe import probe_run
 
-    config = probe_config(data, folder)
     experiment = prepare(config)
     experiment.manifest.write(folder / SPLIT)
     found = probe_run(config, experiment.table, experiment.cache, experiment.folds)

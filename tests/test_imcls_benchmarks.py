@@ -14,11 +14,11 @@ from imcls.config import ImclsConfig
 from imcls.data.fingerprints import fingerprints
 from imcls.data.leaks import count_leaks
 from imcls.data.options import DataOptions, FolderSource, InputOptions, SplitOptions
-from imcls.digits import write_digits
 from imcls.experiment import prepare
 from imcls.model.options import ModelOptions, ResNet9
 from imcls.predictions import Predictions
 from suite.config import dump
+from suite.data.images import write_image
 from suite.engine.options import AdamW, EngineOptions
 from suite.errors import SuiteError
 from suite.report.metric import metrics_json
@@ -42,13 +42,16 @@ def said(wrong: set[int], order: np.ndarray | None = None) -> Predictions:
 
 @pytest.fixture(scope="module")
 def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 images of each of three digits."""
-    root = write_digits(tmp_path_factory.mktemp("digits") / "all")
-    for place in sorted(root.iterdir()):
-        for path in sorted(place.iterdir())[16 if int(place.name) < 3 else 0 :]:
-            path.unlink()
-        if int(place.name) >= 3:
-            place.rmdir()
+    """16 images of each of three of scikit-learn's digits."""
+    from sklearn.datasets import load_digits
+
+    root = tmp_path_factory.mktemp("digits")
+    X, y = load_digits(return_X_y=True)
+    for digit in range(3):
+        for number, row in enumerate(np.flatnonzero(np.asarray(y) == digit)[:16]):
+            grey = np.kron(np.asarray(X)[row].reshape(8, 8) * 15, np.ones((4, 4))).astype(np.uint8)
+            (root / str(digit)).mkdir(exist_ok=True)
+            write_image(root / str(digit) / f"{number:02d}.png", np.repeat(grey[..., None], 3, axis=2))
     return root
 
 
