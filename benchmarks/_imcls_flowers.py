@@ -102,7 +102,7 @@ def cold_probe(folder: Path) -> tuple[Predictions, float]:
 
 def run_probe(data: Data, folder: Path) -> None:
     """Files to split, decoded images, features and probes: what is timed."""
-    config = probe_config(data, folder)
+    config = probe_config(data, folder)  # missing data is said before torch is loaded
     from imcls.experiment import prepare
     from imcls.probe import probe_run
 
