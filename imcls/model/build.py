@@ -21,10 +21,12 @@ from imcls.model.options import (
     ResNet9,
     Timm,
     Torchvision,
+    WhitenedCnn,
 )
 from imcls.model.resnet9 import build_resnet9
 from imcls.model.timm_backbone import build_timm
 from imcls.model.torchvision_backbone import build_torchvision
+from imcls.model.whitened_cnn import build_whitened_cnn
 from suite.errors import BadInput
 
 
@@ -66,6 +68,8 @@ def build_backbone(
             return build_cbam_resnet(options, maps)
         case ResNet9():
             return build_resnet9(options, maps)
+        case WhitenedCnn():
+            return build_whitened_cnn(options, maps)
         case CustomBackbone():
             return build_custom(options, maps, allow_code)
 

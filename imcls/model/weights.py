@@ -20,7 +20,18 @@ def save_weights(path: str | Path, model: Classifier, metadata: Mapping[str, str
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
     header = {"format": FORMAT, **_identity(model), **(metadata or {})}
     with atomic_write(path) as stream:
-        stream.write(save(tensors, metadata=header))
+        stream.write(_in_order(save(tensors, metadata=header)))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same file with a sorted header, which safetensors writes in an order of chance: the same weights
+    are the same bytes."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # the numbers behind it begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + file[8 + size :]
 
 
 def load_weights(path: str | Path, model: Classifier) -> dict[str, str]:

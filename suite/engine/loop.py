@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -58,7 +59,8 @@ class Trained:
     model: nn.Module
     """The model that was given, in eval mode; with EMA, holding the average."""
     history: list[dict[str, Any]]
-    """For each epoch: epoch, step, lr, means of loss terms, figures of evaluation, cpu_s, wall_s so far."""
+    """For each epoch: epoch, step, lr, means of loss terms, figures of evaluation and its CPU seconds; cpu_s,
+    wall_s so far."""
     cpu_s: float
     """Of this process, with what came before a resume; evaluation and checkpoints included."""
     wall_s: float
@@ -199,6 +201,7 @@ def fit(
             # The end of an epoch: its figures, a line in the log, a checkpoint.
             finite.settle()
             random_before = random_state.capture()
+            before = time.process_time()
             try:
                 with asked.at_once(fabric.world_size == 1):
                     found = _evaluated(evaluate, average.module if average else model, at.epoch)
@@ -206,6 +209,7 @@ def fit(
                 random_state.restore(random_before)
                 save()
                 raise Stopped(interrupted.signal_number, path, at.epoch, at.step) from None
+            judged = {"evaluation_cpu_s": time.process_time() - before}
             found = mean_of_ranks(fabric, found)
             line, terms = (mean_of_ranks(fabric, means.take(since)) for since in ("line", "epoch"))
             figure = _watched(watch, terms, found)
@@ -214,7 +218,9 @@ def fit(
             at.note_best(figure, better)
             clock.note()
             spent = {"cpu_s": at.cpu_s, "wall_s": at.wall_s}
-            at.history.append({"epoch": at.epoch, "step": at.step, "lr": rate, **terms, **found, **spent})
+            at.history.append(
+                {"epoch": at.epoch, "step": at.step, "lr": rate, **terms, **found, **judged, **spent}
+            )
             at.epoch, at.batch = at.epoch + 1, 0
             at.lines = log.line(at.step, at.epoch, {"lr": rate, **line, **found})
             save()

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from suite.engine.options import AdamW, EngineOptions, Rmsprop, Sgd
+from suite.engine import muon
+from suite.engine.options import AdamW, EngineOptions, Muon, Rmsprop, Sgd
 from suite.errors import BadInput
 
 
@@ -23,12 +24,12 @@ def parameter_groups(
     ``layers`` gives parameters their depth from the image, 0 at the stem: the deepest have the full rate, and
     each layer below ``layer_decay`` of the one above; parameters it does not name have the full rate.
     Those whose name starts with one of ``new`` have ``new_lr`` of it. A group carries its rate at the top of
-    the schedule as ``full_lr`` and its parameters' names as ``names``.
+    the schedule as ``full_lr`` and its parameters' names as ``names``; for Muon, ``matrix`` says which are.
     Raises BadInput when nothing is trainable.
     """
     rate, decay = options.optimizer.lr, options.optimizer.weight_decay
     top = max(layers.values(), default=0) if layers else 0
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -36,9 +37,15 @@ def parameter_groups(
         factor = options.layer_decay ** (top - layers[name]) if layers and name in layers else 1.0
         factor *= options.new_lr if name.startswith(tuple(new)) else 1.0
         factor *= options.bias_lr if vector and name.rpartition(".")[2] == "bias" else 1.0
-        key = (rate * factor, 0.0 if vector and options.no_decay else decay)
+        full, extra, matrix = rate, {}, False
+        if isinstance(options.optimizer, Muon):
+            matrix = parameter.ndim > 1 and not name.startswith(tuple(new))
+            full = rate if matrix else options.optimizer.plain_lr
+            momentum = options.optimizer.momentum if matrix else options.optimizer.plain_momentum
+            extra = {"matrix": matrix, "momentum": momentum}
+        key = (full * factor, 0.0 if vector and options.no_decay else decay, matrix)
         group = groups.setdefault(
-            key, {"params": [], "names": [], "lr": key[0], "full_lr": key[0], "weight_decay": key[1]}
+            key, {"params": [], "names": [], "lr": key[0], "full_lr": key[0], "weight_decay": key[1], **extra}
         )
         group["params"].append(parameter)
         group["names"].append(name)
@@ -59,6 +66,8 @@ def build_optimizer(options: EngineOptions, groups: list[dict[str, Any]]) -> tor
             return torch.optim.RMSprop(
                 groups, rms.lr, rms.alpha, rms.eps, momentum=rms.momentum, foreach=True
             )
+        case Muon() as orthogonal:
+            return muon.Muon(groups, orthogonal.lr, orthogonal.momentum, orthogonal.unit_norm)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

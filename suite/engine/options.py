@@ -47,7 +47,23 @@ class Rmsprop(Config):
     weight_decay: NotNegative = 1e-5
 
 
-Optimizer = Annotated[Sgd | AdamW | Rmsprop, Field(discriminator="type")]
+class Muon(Config):
+    """Orthogonalised momentum for matrices (Jordan et al. 2024), SGD with momentum for the rest; learns in
+    fewer epochs where training is short."""
+
+    type: Literal["muon"] = "muon"
+    lr: Positive = 0.02
+    """Learning rate of the matrices at the top of the schedule; a step turns each by about so much."""
+    momentum: Fraction = 0.9
+    unit_norm: bool = False
+    """Whether matrices are kept at one norm, where a normalisation follows each of them."""
+    plain_lr: Positive = 0.05
+    """Learning rate of biases, norms, and parts that start from scratch, by SGD."""
+    plain_momentum: Fraction = 0.9
+    weight_decay: NotNegative = 5e-4
+
+
+Optimizer = Annotated[Sgd | AdamW | Rmsprop | Muon, Field(discriminator="type")]
 
 
 class Cosine(Config):
