@@ -44,11 +44,11 @@ def _trainings(load: Load) -> RunOne:
     def run_one(overrides: Sequence[str], seed: int, place: Path) -> Predictions:
         from imcls.train import train
 
-        config = load([*overrides, f"train.seed={seed}"])
-        resume = (place / "run" / RECORD).is_file()
-        run = Run.resume(place / "run") if resume else Run.create(place / "run", config=config)
-        with run:
-            train(Loaded(config), run, resume)
-        return Predictions.read(run.folder / "oof.npz")
+        config, folder = load([*overrides, f"train.seed={seed}"]), place / "run"
+        resume = (folder / RECORD).is_file()
+        if not resume or Run.open(folder).status != "finished":
+            with Run.resume(folder) if resume else Run.create(folder, config=config) as run:
+                train(Loaded(config), run, resume)
+        return Predictions.read(folder / "oof.npz")
 
     return run_one

@@ -12,6 +12,7 @@ from imcls.report.page import ReportInputs, write_report
 from imcls.run_folder import run_config, voters_of
 from imcls.train import vote
 from suite.errors import BadInput
+from suite.report.flag import Flag
 from suite.run import Run
 
 PAGE, PREDICTIONS = "report.html", "predictions.npz"
@@ -31,6 +32,12 @@ def evaluate_run(folder: Path, source: Source, out: Path) -> str:
         metrics = summary(found, config.evaluation.bootstrap, config.train.seed)
         run.add_metrics(metrics)
         found.write(run.path(PREDICTIONS))
+        learned = source == config.data.source
+        notes: list[tuple[Flag, str]] = [("info", note) for note in table.notes]
+        if learned:
+            notes.append(
+                ("warn", "These are the images that the members learned from: no figure of new ones.")
+            )
         page = write_report(
             run.path(PAGE),
             ReportInputs(
@@ -39,13 +46,13 @@ def evaluate_run(folder: Path, source: Source, out: Path) -> str:
                 metrics=metrics,
                 summary={
                     "members": str(len(voters.members)),
-                    "judged": f"{len(found)} images that they have not seen",
+                    "judged": f"{len(found)} images" + ("" if learned else " that they have not seen"),
                 },
                 skipped=cache.skipped,
                 options=config.report,
                 bootstrap=config.evaluation.bootstrap,
-                notes=[("info", note) for note in table.notes],
+                notes=notes,
             ),
         )
     lead = next(m for m in metrics if m.key in ("accuracy", "mean_average_precision"))
-    return f"{lead.key} {lead.text} {lead.interval_text}: {page}"
+    return f"{lead.key} {lead.text} ({lead.interval_text}): {page}"

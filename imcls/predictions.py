@@ -47,7 +47,7 @@ class Predictions:
         """(n, k) float64: softmax of the logits over the temperature, or for multi-label their sigmoid."""
         scaled = self.logits.astype(np.float64) / temperature
         if self.multi_label:
-            return 1.0 / (1.0 + np.exp(-scaled))
+            return np.exp(-np.logaddexp(0, -scaled))
         shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 

@@ -42,12 +42,11 @@ def write_run_report(folder: Path, experiment: Experiment | None = None) -> Path
     test = Predictions.read(folder / TEST) if (folder / TEST).is_file() else None
     options = (config.evaluation.bootstrap, config.train.seed)
     first = load_member(folders[0], allow_code=config.allow_code)
-    judged = cross_fitted(oof, config.train.seed) if config.evaluation.calibrate else oof
     with status("Writing the report"):
         inputs = ReportInputs(
             title=config.name,
             predictions=oof,
-            metrics=_with_calibration(summary(oof, *options), summary(judged, *options)),
+            metrics=out_of_fold_summary(oof, config),
             summary=_summary(config, first, len(folders)),
             split=_split_text(experiment),
             skipped=experiment.cache.skipped,
@@ -92,9 +91,13 @@ class _Seen:
         return next(iter(eval_batches(cache, row, config.input, config.input.image_px, 1)))[0]
 
 
-def _with_calibration(raw: list[Metric], judged: list[Metric]) -> list[Metric]:
-    """Figures of confidence are those after calibration, which is judged where it was not fitted."""
-    after = {metric.key: metric for metric in judged}
+def out_of_fold_summary(oof: Predictions, config: ImclsConfig) -> list[Metric]:
+    """The figures of a run. Those of confidence are after calibration, judged where it was not fitted."""
+    options = (config.evaluation.bootstrap, config.train.seed)
+    raw = summary(oof, *options)
+    if not config.evaluation.calibrate:
+        return raw
+    after = {metric.key: metric for metric in summary(cross_fitted(oof, config.train.seed), *options)}
     return [after[m.key] if m.key in ("ece", "log_loss", "brier") and m.key in after else m for m in raw]
 
 

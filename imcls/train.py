@@ -28,12 +28,12 @@ from imcls.metrics import summary
 from imcls.model.options import MultiLabelHead
 from imcls.predictions import Predictions
 from imcls.probe import probe_run
-from imcls.run_report import HISTORY, OUT_OF_FOLD, SPLIT, TEST, write_run_report
+from imcls.run_report import HISTORY, OUT_OF_FOLD, SPLIT, TEST, out_of_fold_summary, write_run_report
 from imcls.thresholds import per_class_thresholds, threshold_report
 from imcls.vote import as_logits
 from suite.config import Loaded
 from suite.engine.distributed import rank_and_world
-from suite.errors import BadInput
+from suite.errors import BadInput, SuiteError
 from suite.files import atomic_write
 from suite.report.metric import Metric
 from suite.run import Run
@@ -55,7 +55,7 @@ def train(loaded: Loaded[ImclsConfig], run: Run, resume: bool = False) -> None:
         parts = [_member(experiment, fold, run, resume) for fold in experiment.members]
     oof = _calibrate(joined(parts), experiment, run)
     oof.write(run.path(OUT_OF_FOLD))
-    run.add_metrics([*summary(oof, config.evaluation.bootstrap, config.train.seed), *_expected(oof, config)])
+    run.add_metrics([*out_of_fold_summary(oof, config), *_expected(oof, config)])
     if config.data.test is not None:
         test = judge_together(run.folder, experiment)
         test.write(run.path(TEST))
@@ -84,7 +84,7 @@ def vote(said: list[Predictions], temperatures: list[float], weights: tuple[floa
     thresholds = None
     if first.multi_label and first.thresholds is not None:
         scaled = [np.asarray(one.thresholds) / t for one, t in zip(said, temperatures, strict=True)]
-        limit = sum(w / (1 + np.exp(-s)) for w, s in zip(weights, scaled, strict=True))
+        limit = sum(w * np.exp(-np.logaddexp(0, -s)) for w, s in zip(weights, scaled, strict=True))
         thresholds = as_logits(np.asarray(limit), True)
     logits = as_logits(np.asarray(p), first.multi_label)
     return Predictions(first.names, first.classes, logits, first.labels, None, first.multi_label, thresholds)
@@ -106,8 +106,15 @@ def _member(experiment: Experiment, fold: int, run: Run, resume: bool) -> Predic
         member, trained = train_member(experiment, fold, folder, resume)
         with atomic_write(folder / HISTORY, "w") as stream:
             json.dump(trained.history, stream, indent=1)
+    said = judge(member, experiment.table, experiment.cache, experiment.held_out(fold), config, fold=fold)
+    if not np.isfinite(said.logits).all():  # the last step may spoil the weights without a loss that tells
+        raise SuiteError(
+            f"{folder}: the trained member gives values that are not finite; lower the learning rate or clip "
+            f"the gradient (train.clip_norm)"
+        )
+    if not (folder / CARD).is_file():
         write_member(folder, member.model, member.card)
-    return judge(member, experiment.table, experiment.cache, experiment.held_out(fold), config, fold=fold)
+    return said
 
 
 def _probe(experiment: Experiment, run: Run) -> list[Predictions]:

@@ -114,5 +114,5 @@ def member_logits(member: Member, squares: Tensor, tta: TtaOptions) -> tuple[Ten
 
 def as_logits(probabilities: np.ndarray, multi_label: bool) -> np.ndarray:
     """float32 logits that give these probabilities back through softmax, or sigmoid for multi-label."""
-    inner = np.clip(probabilities, _SMALLEST, 1 - _SMALLEST)
-    return (np.log(inner) - np.log1p(-inner) if multi_label else np.log(inner)).astype(np.float32)
+    yes = np.log(np.maximum(probabilities, _SMALLEST))
+    return (yes - np.log(np.maximum(1 - probabilities, _SMALLEST)) if multi_label else yes).astype(np.float32)

@@ -93,7 +93,7 @@ def write_report(path: str | Path, inputs: ReportInputs) -> Path:
         page.heading("Size and speed")
         page.table(figure_table(inputs.profile, LABELS))
     page.heading("Limits")
-    page.text(_LIMITS)
+    page.text(_LIMITS if said.folds is None else f"{_OUT_OF_FOLD}\n\n{_LIMITS}")
     return page.write(path)
 
 
@@ -117,11 +117,13 @@ LABELS = {
     "tensors_mb": "Memory for tensors",
 }
 _FOOTER = "Intervals are 95 % intervals over images: another draw of as many images of the same kind."
-_LIMITS = (
+_OUT_OF_FOLD = (
     "All figures but those of the test set come from out-of-fold predictions: each image was judged by a "
     "member that did not train on it. Settings that were chosen by looking at these figures make them a "
     "little too good. Intervals take in which images there happen to be, not another training from another "
-    "seed.\n\n"
+    "seed."
+)
+_LIMITS = (
     "Figures hold for images of the same origin. A class with few images has wide intervals, whatever its "
     "value. Grad-CAM shows where the evidence for one class lies, at the resolution of the last feature map; "
     "it is a hint, no proof. Likely label faults are the model's opinion: look before you change a label."
