@@ -43,13 +43,16 @@ def test_model_loss_and_optimizer_fit_each_other(name: str, monkeypatch: pytest.
     """Without numbers (torch's meta device), so that the largest costs nothing and nothing is downloaded."""
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # which does not know of meta
     config = recipe(name, "model.backbone.weights=null")
-    multi_label = isinstance(config.model.head, MultiLabelHead)
+    head = config.model.head
+    multi_label = isinstance(head, MultiLabelHead)
     with torch.device("meta"):
         model = build_classifier(config.model, CLASSES, image_px=config.input.image_px)
         output = model(torch.zeros(4, 3, config.input.image_px, config.input.image_px))
     assert output.logits.shape == (4, CLASSES)
     assert output.features.shape == (4, model.embedding_dim)
-    assert (output.thresholds is not None) == (multi_label and config.model.head.threshold == "regressed")
+    assert (output.thresholds is not None) == (
+        isinstance(head, MultiLabelHead) and head.threshold == "regressed"
+    )
     depths = parameter_depths(model)
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained <= depths.keys()
