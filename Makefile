@@ -31,13 +31,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spine,imcls,dev]'; \
 	touch $(STAMP)
 
+# OMP_NUM_THREADS=1: small networks gain little from a second core and lose much where it is busy.
 demo: $(STAMP)
 	@rm -rf $(DEMO)
 	$(BIN)/spine simulate --seed 11 --out $(DEMO)/subject
 	$(BIN)/spine fit $(DEMO)/subject --out $(DEMO)/fit
-	@echo "The report: $(DEMO)/fit/report.html"
+	$(BIN)/python -m imcls.digits $(DEMO)/digits-images
+	OMP_NUM_THREADS=1 $(BIN)/imcls train digits data.source.root=$(DEMO)/digits-images --out $(DEMO)/digits
+	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
-	  $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/fit/report.html"; \
+	  for page in fit digits; do $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/$$page/report.html"; done; \
 	fi
 
 lint: $(STAMP)

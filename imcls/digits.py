@@ -7,6 +7,7 @@ Handwritten Digits, UCI; CC BY 4.0), enlarged four times without smoothing. Real
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -24,7 +25,7 @@ def write_digits(folder: Path) -> Path:
     """Write ``folder``/0 ... ``folder``/9, one PNG an image. BadInput where the folder is there already."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()  # a Bunch; scikit-learn's annotation also allows a tuple
     grey = np.round(digits.images * (255 / _LEVELS)).astype(np.uint8)
     with atomic_folder(folder) as part:
         for i, (image, label) in enumerate(

@@ -113,6 +113,8 @@ def network() -> torch.nn.Module:
     from torch import nn  # pyright: ignore[reportMissingImports]
 
     class Network(nn.Module):
+        rows: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.enter = nn.Conv1d(2 * len(OFFSETS) + 3, HIDDEN, 1)
