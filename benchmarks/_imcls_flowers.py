@@ -104,7 +104,7 @@ def run_probe(data: Data, folder: Path) -> None:
     """Files to split, decoded images, features and probes: what is timed."""
     config = probe_config(data, folder)  # missing data is said before torch is loaded
     from imcls.experiment import prepare
-    from imcls.probe import probe_run
+    from imcls.frozen.probe import probe_run
 
     experiment = prepare(config)
     experiment.manifest.write(folder / SPLIT)

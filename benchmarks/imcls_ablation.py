@@ -19,11 +19,12 @@ import torch
 
 from benchmarks import BenchmarkResult, Data
 from benchmarks._imcls_flowers import probe_config
-from imcls.ablate import Ablation, Row, markdown, table
-from imcls.ablation import run_ablation
+from imcls.ablation.compare import Ablation, Row
+from imcls.ablation.run import run_ablation
+from imcls.ablation.table import markdown, table
+from imcls.ablation.variants import BASE, Variant, checked
 from imcls.config import ImclsConfig
 from imcls.data.transform_options import AugmentOptions
-from imcls.variants import BASE, Variant, checked
 from suite.engine.options import AdamW, EngineOptions
 from suite.report.metric import Metric
 

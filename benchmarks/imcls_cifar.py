@@ -80,7 +80,7 @@ def train_ours(folder: Path, settings: list[str] | tuple[str, ...]) -> dict[str,
     from imcls.config import ImclsConfig
     from imcls.judging import judge
     from imcls.member_training import train_member
-    from imcls.metrics import accuracy
+    from imcls.metrics.summary import accuracy
     from suite.config import load_config
 
     recipe = Path(__file__).parents[1] / "imcls" / "configs" / f"{RECIPE}.yaml"

@@ -10,7 +10,7 @@ out-of-fold predictions of all images on the same folds, with 95 % bootstrap int
 - `finetune_accuracy`: the same backbone trained from its fourth stage on: 5 epochs at 160 px of AdamW, random
   parts, flips, smoothing and EMA; judged at 224 px, mirrored too. At least .92 is asked. The learning rate is
   the better of 2e-4 and 5e-4 by accuracy on fold 1 after training on folds 2 to 4; nothing else was chosen.
-- `ensemble_accuracy`: both, weighted by `imcls.ensemble` on the other folds; at least as good is asked.
+- `ensemble_accuracy`: both, weighted by `imcls.voting.ensemble` on the other folds; to be no worse is asked.
 - `fold_leaks`: pairs of images in different folds that show the same, counted by comparing every pair in
   full; 0 is asked.
 
@@ -28,15 +28,15 @@ import torch
 
 from benchmarks import BenchmarkResult, Data
 from benchmarks._imcls_flowers import CACHE, cold_probe, finetune_config
-from imcls.bootstrap import bootstrap_mean
 from imcls.data.fingerprints import fingerprints
 from imcls.data.leaks import count_leaks
-from imcls.ensemble import Ensemble, align, ensemble
 from imcls.experiment import Experiment, prepare
 from imcls.judging import joined, judge
 from imcls.member_training import train_member
-from imcls.metrics import log_losses, right
+from imcls.metrics.bootstrap import bootstrap_mean
+from imcls.metrics.summary import log_losses, right
 from imcls.predictions import Predictions
+from imcls.voting.ensemble import Ensemble, align, ensemble
 from suite.report.metric import Metric
 from suite.report.table import Column, Table
 

@@ -16,8 +16,8 @@ import torch
 from imcls.config import ImclsConfig, TtaOptions
 from imcls.member import Member, Preparation, card_of
 from imcls.model.build import build_classifier
-from imcls.onnx_graph import open_onnx, run_onnx, write_onnx
-from imcls.vote import Voters
+from imcls.onnx.graph import open_onnx, run_onnx, write_onnx
+from imcls.voting.vote import Voters
 from suite.progress import track
 from suite.report.metric import Metric
 from suite.report.table import Column, Table

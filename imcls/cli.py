@@ -208,9 +208,9 @@ def predict(
 @click.option("--out", type=_PATH, help="Folder to make.  [default: runs/ensemble]")
 def ensemble(runs: tuple[Path, ...], method: Any, out: Path | None) -> None:
     """Weigh RUNs by their out-of-fold predictions; what is made predicts and exports like a run."""
-    from imcls.ensemble import ensemble as weigh
-    from imcls.ensemble import write_ensemble
     from imcls.predictions import Predictions
+    from imcls.voting.ensemble import ensemble as weigh
+    from imcls.voting.ensemble import write_ensemble
     from suite.report.table import Table
 
     found = weigh([Predictions.read(run / "oof.npz") for run in runs], [str(run) for run in runs], method)
@@ -248,9 +248,9 @@ def ablate(
     """
     if bool(vary) == (variants is not None):
         raise click.UsageError("Give either --vary or --variants.")
-    from imcls.ablate import table
-    from imcls.ablation import run_ablation
-    from imcls.variants import read_variants, varied
+    from imcls.ablation.run import run_ablation
+    from imcls.ablation.table import table
+    from imcls.ablation.variants import read_variants, varied
 
     chosen = varied(vary, grid) if variants is None else read_variants(variants)
     folder = out or Path("runs") / f"{loaded.config.name}-ablation"
@@ -271,7 +271,7 @@ def export(run: Path, images: Path | None, compare: int, out: Path | None, allow
 
     RUN may be the folder of one member, RUN/members/fold-0.
     """
-    from imcls.export import export as write_export
+    from imcls.onnx.export import export as write_export
     from imcls.predict import find_images
     from imcls.run_folder import image_files, run_config, voters_of
 

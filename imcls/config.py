@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imcls.data.options import DataOptions, InputOptions
+from imcls.frozen.options import ProbeOptions
 from imcls.loss.options import LossOptions, MixOptions
 from imcls.model.options import ModelOptions
-from imcls.probe_options import ProbeOptions
 from suite.config import Config
 from suite.engine.options import EngineOptions
 

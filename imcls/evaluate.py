@@ -7,7 +7,7 @@ from pathlib import Path
 from imcls.data.options import Source
 from imcls.experiment import other_images
 from imcls.judging import judge
-from imcls.metrics import summary
+from imcls.metrics.summary import summary
 from imcls.report.page import ReportInputs, write_report
 from imcls.run_folder import run_config, voters_of
 from imcls.train import vote

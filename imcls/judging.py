@@ -11,7 +11,7 @@ from imcls.data.evaluation_batches import eval_batches
 from imcls.data.table import ImageTable
 from imcls.member import Member
 from imcls.predictions import Predictions
-from imcls.vote import member_logits
+from imcls.voting.vote import member_logits
 
 
 @torch.inference_mode()

@@ -21,11 +21,11 @@ from imcls.judging import judge
 from imcls.loss.build import build_loss
 from imcls.loss.mixing import Mix
 from imcls.member import Member, card_of
-from imcls.metrics import accuracy
+from imcls.metrics.multilabel import average_precision
+from imcls.metrics.summary import accuracy
 from imcls.model.build import build_classifier
 from imcls.model.classifier import Classifier, new_parameters, parameter_depths
 from imcls.model.options import MultiLabelHead
-from imcls.multilabel_metrics import average_precision
 from suite.engine.distributed import rank_and_world
 from suite.engine.loop import Trained, fit
 from suite.errors import BadInput

@@ -19,7 +19,7 @@ from torch import Tensor
 from imcls.config import TtaOptions
 from imcls.member import Preparation
 from imcls.predictions import Predictions
-from imcls.vote import Voters, as_logits
+from imcls.voting.vote import Voters, as_logits
 from suite.errors import BadInput
 
 SUFFIXES = (

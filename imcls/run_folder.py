@@ -10,7 +10,7 @@ import numpy as np
 from imcls.config import ImclsConfig, TtaOptions
 from imcls.data.options import CocoSource, CsvSource, FolderSource, Source
 from imcls.member import CARD, members_of
-from imcls.vote import Voters, load_voters
+from imcls.voting.vote import Voters, load_voters
 from suite.config import Loaded, load_config
 from suite.errors import BadInput
 from suite.run import CONFIG, Run
@@ -39,7 +39,7 @@ def tta_of(folder: Path) -> TtaOptions:
 def voters_of(folder: Path, *, allow_code: bool = False) -> Voters:
     """The members of a run, of an ensemble of runs, or one member's own folder."""
     if (folder / _ENSEMBLE).is_file():
-        from imcls.ensemble import ensemble_voters
+        from imcls.voting.ensemble import ensemble_voters
 
         return ensemble_voters(folder, allow_code=allow_code)
     return load_voters(members_of(folder), allow_code=allow_code)
@@ -96,7 +96,7 @@ def unfinished(folder: Path, config: ImclsConfig, *, numbered: bool) -> Run:
 
 def _run_of(folder: Path) -> Path:
     if (folder / _ENSEMBLE).is_file():
-        from imcls.ensemble import read_ensemble
+        from imcls.voting.ensemble import read_ensemble
 
         return read_ensemble(folder)[0][0]
     above = folder.absolute().parent.parent

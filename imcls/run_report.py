@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from imcls.calibration import cross_fitted
 from imcls.config import ImclsConfig
 from imcls.data.evaluation_batches import eval_batches
 from imcls.data.manifest import SplitManifest
 from imcls.data.normalise import normalise
 from imcls.experiment import Experiment, prepare
-from imcls.grad_cam import grad_cam
 from imcls.member import WEIGHTS, Member, load_member, members_of
-from imcls.metrics import summary
+from imcls.metrics.calibration import cross_fitted
+from imcls.metrics.summary import summary
+from imcls.model.grad_cam import grad_cam
+from imcls.model.profile import profile
 from imcls.predictions import Predictions
-from imcls.profile import profile
 from imcls.report.page import ReportInputs, write_report
 from imcls.run_folder import run_config
 from suite.progress import status

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from imcls.calibration import fit_temperature
 from imcls.config import ImclsConfig
 from imcls.data.manifest import SplitManifest
 from imcls.experiment import Experiment, cache_folder, other_images, prepare
+from imcls.frozen.probe import probe_run
 from imcls.judging import joined, judge
 from imcls.member import CARD, Member, card_of, load_member, rewrite_card, write_member
 from imcls.member_training import train_member
-from imcls.metrics import summary
+from imcls.metrics.calibration import fit_temperature
+from imcls.metrics.summary import summary
+from imcls.metrics.thresholds import per_class_thresholds, threshold_report
 from imcls.model.options import MultiLabelHead
 from imcls.predictions import Predictions
-from imcls.probe import probe_run
 from imcls.run_report import HISTORY, OUT_OF_FOLD, SPLIT, TEST, out_of_fold_summary, write_run_report
-from imcls.thresholds import per_class_thresholds, threshold_report
-from imcls.vote import as_logits
+from imcls.voting.vote import as_logits
 from suite.config import Loaded
 from suite.engine.distributed import rank_and_world
 from suite.errors import BadInput, SuiteError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import BenchmarkResult, _imcls_flowers, imcls_ablation, imcls_flowers, imcls_throughput
-from imcls.ablation import run_ablation
+from imcls.ablation.run import run_ablation
 from imcls.config import ImclsConfig
 from imcls.data.fingerprints import fingerprints
 from imcls.data.leaks import count_leaks
@@ -122,7 +122,7 @@ def test_ablation_figures_are_differences_to_the_base_in_points(few_digits: Path
 
 
 def test_each_variant_changes_one_thing_of_the_base_and_the_vote_takes_all(tmp_path: Path):
-    from imcls.ablation_runs import overrides_of
+    from imcls.ablation.frozen_jobs import overrides_of
 
     base = imcls_ablation.base_config(lambda name: tmp_path / name, tmp_path)
     load = overrides_of(base, tmp_path)

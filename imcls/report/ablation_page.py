@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imcls.ablate import Ablation, Row, excludes_zero, interval_text, markdown, table
-from imcls.bootstrap import PairedDifference
+from imcls.ablation.compare import Ablation, Row
+from imcls.ablation.table import excludes_zero, interval_text, markdown, table
+from imcls.metrics.bootstrap import PairedDifference
 from suite.report.figure import INK, PALETTE, QUIET, Figure, drawing
 from suite.report.metric import Metric
 from suite.report.page import Page

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imcls.calibration import COLDEST, HOTTEST, calibrated, cross_fitted, fit_temperature, reliability
-from imcls.class_metrics import confusion_matrix
 from imcls.config import ReportOptions
-from imcls.label_faults import LabelFaults, find_label_faults
+from imcls.metrics.calibration import COLDEST, HOTTEST, calibrated, cross_fitted, fit_temperature, reliability
+from imcls.metrics.classes import confusion_matrix
+from imcls.metrics.label_faults import LabelFaults, find_label_faults
 from imcls.predictions import Predictions
 from imcls.report.confusion import BESIDE, NUMBERED, confusion_figure, confusion_table
 from imcls.report.curves import History, curve_figures

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from imcls.grad_cam import overlay
-from imcls.label_faults import ABSENT, LabelFault
+from imcls.metrics.label_faults import ABSENT, LabelFault
+from imcls.model.grad_cam import overlay
 from imcls.predictions import Predictions
 from suite.report.page import Flow
 

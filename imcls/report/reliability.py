@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from imcls.calibration import Reliability, events, reliability
-from imcls.metrics import log_losses
+from imcls.metrics.calibration import Reliability, events, reliability
+from imcls.metrics.summary import log_losses
 from imcls.predictions import Predictions
 from suite.report.figure import PALETTE, QUIET, Figure, drawing
 from suite.report.table import Cell, Column, Table

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imcls.calibration import wilson_interval
-from imcls.class_metrics import class_metrics
-from imcls.label_faults import LabelFault
-from imcls.metrics import log_losses, right
-from imcls.multilabel_metrics import average_precision
+from imcls.metrics.calibration import wilson_interval
+from imcls.metrics.classes import class_metrics
+from imcls.metrics.label_faults import LabelFault
+from imcls.metrics.multilabel import average_precision
+from imcls.metrics.summary import log_losses, right
 from imcls.predictions import Predictions
 from imcls.report.pictures import fault_text
 from suite.report.metric import Metric

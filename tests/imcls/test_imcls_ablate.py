@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imcls.ablate import Ablation, ablate, excludes_zero, markdown, table, write_ablation
-from imcls.ablation_runs import overrides_of
+from imcls.ablation.compare import Ablation, ablate
+from imcls.ablation.frozen_jobs import overrides_of
+from imcls.ablation.head_training import head_out_of_fold
+from imcls.ablation.run import write_ablation
+from imcls.ablation.table import excludes_zero, markdown, table
+from imcls.ablation.variants import BASE, Variant, checked, read_variants, varied
 from imcls.config import ImclsConfig
-from imcls.head_training import head_out_of_fold
 from imcls.predictions import Predictions
-from imcls.variants import BASE, Variant, checked, read_variants, varied
 from suite.config import dump
 from suite.errors import BadInput, ConfigError
 

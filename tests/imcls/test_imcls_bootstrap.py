@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from imcls.bootstrap import bootstrap_interval, bootstrap_mean, paired_difference, resampled_counts
+from imcls.metrics.bootstrap import bootstrap_interval, bootstrap_mean, paired_difference, resampled_counts
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from imcls.calibration import (
+from imcls.metrics.calibration import (
     COLDEST,
     HOTTEST,
     calibrated,
@@ -19,7 +19,7 @@ from imcls.calibration import (
     reliability,
     wilson_interval,
 )
-from imcls.metrics import log_losses
+from imcls.metrics.summary import log_losses
 from imcls.predictions import Predictions
 
 

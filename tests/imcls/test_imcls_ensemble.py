@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imcls.ensemble import align, ensemble, fit_weighting, hits, read_ensemble, write_ensemble
-from imcls.mixture_weights import best_weights, greedy_weights, log_loss_of
 from imcls.predictions import Predictions
+from imcls.voting.ensemble import align, ensemble, fit_weighting, hits, read_ensemble, write_ensemble
+from imcls.voting.mixture_weights import best_weights, greedy_weights, log_loss_of
 from suite.errors import BadInput
 
 

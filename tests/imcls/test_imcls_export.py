@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imcls import export as exporting
-from imcls import run_onnx
 from imcls.config import ImclsConfig, TtaOptions
 from imcls.data.resize import resized
-from imcls.export import TEMPLATE, Disagreement, export
 from imcls.member import Member, MemberCard, Preparation, card_of
 from imcls.model.build import build_classifier
-from imcls.onnx_graph import open_onnx
-from imcls.onnx_graph import run_onnx as run_graph
-from imcls.vote import Voters
+from imcls.onnx import export as exporting
+from imcls.onnx import run_onnx
+from imcls.onnx.export import TEMPLATE, Disagreement, export
+from imcls.onnx.graph import open_onnx
+from imcls.onnx.graph import run_onnx as run_graph
+from imcls.voting.vote import Voters
 from suite.config import load_config
 from suite.errors import BadInput
 

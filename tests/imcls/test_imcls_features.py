@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from imcls import features as module
 from imcls.config import ImclsConfig
 from imcls.data.cache import ImageCache, open_cache
 from imcls.data.table import ImageTable
-from imcls.features import View, features, views_of
-from imcls.fused import fused
+from imcls.frozen import features as module
+from imcls.frozen.features import View, features, views_of
+from imcls.frozen.fused import fused
+from imcls.frozen.options import ProbeOptions
+from imcls.frozen.probe import frozen_config, probe_run
 from imcls.model.build import build_classifier
 from imcls.model.classifier import Classifier
-from imcls.probe import frozen_config, probe_run
-from imcls.probe_options import ProbeOptions
 from suite.data.images import write_image
 from suite.errors import SuiteError
 

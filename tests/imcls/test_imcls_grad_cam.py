@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from imcls.grad_cam import grad_cam, overlay
 from imcls.model.build import build_classifier
 from imcls.model.classifier import Classifier
+from imcls.model.grad_cam import grad_cam, overlay
 from imcls.model.options import (
     Average,
     BackboneOptions,

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from imcls.label_faults import ABSENT, find_label_faults
+from imcls.metrics.label_faults import ABSENT, find_label_faults
 from imcls.predictions import Predictions
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from imcls.bootstrap import bootstrap_interval
-from imcls.class_metrics import class_metrics, confusion_matrix
-from imcls.metrics import (
+from imcls.metrics.bootstrap import bootstrap_interval
+from imcls.metrics.classes import class_metrics, confusion_matrix
+from imcls.metrics.multilabel import average_precision, mean_average_precision
+from imcls.metrics.summary import (
     accuracy,
     balanced_accuracy,
     brier_scores,
@@ -21,7 +22,6 @@ from imcls.metrics import (
     summary,
     top_k_accuracy,
 )
-from imcls.multilabel_metrics import average_precision, mean_average_precision
 from imcls.predictions import Predictions
 from suite.errors import BadInput
 

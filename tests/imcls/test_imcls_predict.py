@@ -18,7 +18,7 @@ from imcls.model.build import build_classifier
 from imcls.predict import ImageFile, Unreadable, find_images, predict, predict_batches
 from imcls.prediction_files import write_csv, write_json, writer_for
 from imcls.predictions import Predictions
-from imcls.vote import Voters, as_logits, member_logits
+from imcls.voting.vote import Voters, as_logits, member_logits
 from suite.config import load_config
 from suite.errors import BadInput
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imcls.linear_models import Axes, fit_lda, fit_logistic, fit_ridge, one_hot
-from imcls.probe import fit_probe, probe
-from imcls.probe_options import ProbeOptions
+from imcls.frozen.linear_models import Axes, fit_lda, fit_logistic, fit_ridge, one_hot
+from imcls.frozen.options import ProbeOptions
+from imcls.frozen.probe import fit_probe, probe
 from suite.errors import BadInput
 
 

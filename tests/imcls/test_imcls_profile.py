@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from imcls.profile import FEWEST, multiply_adds, pass_times_s, peak_tensor_bytes, profile
+from imcls.model.profile import FEWEST, multiply_adds, pass_times_s, peak_tensor_bytes, profile
 
 
 def small(channels: int = 8) -> nn.Sequential:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from imcls.config import ReportOptions
-from imcls.label_faults import ABSENT
-from imcls.metrics import summary
+from imcls.metrics.label_faults import ABSENT
+from imcls.metrics.summary import summary
 from imcls.predictions import Predictions
 from imcls.report.confusion import confusion_table
 from imcls.report.curves import curve_figures

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import f1_score
 
+from imcls.metrics.thresholds import f1, per_class_thresholds, threshold_report
 from imcls.predictions import Predictions
-from imcls.thresholds import f1, per_class_thresholds, threshold_report
 from suite.errors import BadInput
 
 

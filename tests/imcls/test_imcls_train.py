@@ -20,7 +20,7 @@ from imcls.data.manifest import SplitManifest
 from imcls.data.options import FolderSource
 from imcls.evaluate import evaluate_run
 from imcls.member import load_member, members_of
-from imcls.metrics import accuracy
+from imcls.metrics.summary import accuracy
 from imcls.predictions import Predictions
 from suite.run import Run
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imcls.member import load_member, members_of
-from imcls.metrics import accuracy
+from imcls.metrics.summary import accuracy
 from imcls.predictions import Predictions
 
 

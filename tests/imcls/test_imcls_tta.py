@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imcls.config import TtaOptions
-from imcls.tta import View, judge_views, predict_views, views
+from imcls.voting.tta import View, judge_views, predict_views, views
 from suite.errors import BadInput
 
 

@@ -20,13 +20,13 @@ from torch import nn
 from imcls.config import ImclsConfig
 from imcls.data.cache import ImageCache
 from imcls.data.table import ImageTable
-from imcls.features import features
-from imcls.linear_models import Axes, LinearModel, fit_lda, fit_ridge, logistic_path, one_hot
+from imcls.frozen.features import features
+from imcls.frozen.linear_models import Axes, LinearModel, fit_lda, fit_ridge, logistic_path, one_hot
+from imcls.frozen.options import ProbeOptions
 from imcls.model.build import build_classifier
 from imcls.model.classifier import Classifier
 from imcls.model.options import LinearHead, MultiLabelHead
 from imcls.predictions import Predictions
-from imcls.probe_options import ProbeOptions
 from suite.errors import BadInput
 from suite.progress import track
 

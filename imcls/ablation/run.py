@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from imcls.ablate import Ablation, RunOne, ablate, write_ablation
-from imcls.ablation_runs import Load, frozen_runs, overrides_of
+from imcls.ablation.compare import Ablation, RunOne, ablate
+from imcls.ablation.frozen_jobs import Load, frozen_runs, overrides_of
+from imcls.ablation.table import markdown, table
+from imcls.ablation.variants import Variant
 from imcls.config import ImclsConfig
 from imcls.data.cache import open_cache
 from imcls.data.fit import short_side_px
@@ -14,8 +18,9 @@ from imcls.data.manifest import SplitManifest
 from imcls.data.sources import read_table
 from imcls.data.split import split
 from imcls.predictions import Predictions
-from imcls.variants import Variant
+from imcls.report.ablation_page import write_ablation_page
 from suite.config import Loaded, dump
+from suite.files import atomic_write
 from suite.run import RECORD, Run
 
 
@@ -29,15 +34,26 @@ def run_ablation(base: ImclsConfig, variants: Sequence[Variant], seeds: int, fol
     return found
 
 
+def write_ablation(folder: Path, ablation: Ablation) -> None:
+    """ablation.csv, ablation.json, ablation.md and ablation.html in ``folder``."""
+    table(ablation).write_csv(folder / "ablation.csv")
+    with atomic_write(folder / "ablation.json", "w") as stream:
+        json.dump({"version": 1, **asdict(ablation)}, stream, indent=2)
+        stream.write("\n")
+    with atomic_write(folder / "ablation.md", "w") as stream:
+        stream.write(markdown(ablation))
+    write_ablation_page(folder / "ablation.html", ablation)
+
+
 def _frozen(base: ImclsConfig, load: Load, folder: Path) -> RunOne:
     data = base.data
-    table = read_table(data.source, data.classes)
+    images = read_table(data.source, data.classes)
     manifest = (
-        split(table, data.split) if data.split.manifest is None else SplitManifest.read(data.split.manifest)
+        split(images, data.split) if data.split.manifest is None else SplitManifest.read(data.split.manifest)
     )
     store = data.cache or folder / "cache"
-    cache = open_cache(table, store, short_side_px(base.input), data.unreadable)
-    return frozen_runs(base, load, table, cache, manifest.check(table), store)
+    cache = open_cache(images, store, short_side_px(base.input), data.unreadable)
+    return frozen_runs(base, load, images, cache, manifest.check(images), store)
 
 
 def _trainings(load: Load) -> RunOne:

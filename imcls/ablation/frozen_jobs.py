@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from imcls.ablate import RunOne
+from imcls.ablation.compare import RunOne
+from imcls.ablation.head_training import head_out_of_fold
 from imcls.config import ImclsConfig
 from imcls.data.cache import ImageCache
 from imcls.data.table import ImageTable
-from imcls.features import View, features
-from imcls.head_training import head_out_of_fold
+from imcls.frozen.features import View, features
 from imcls.model.build import build_classifier
 from imcls.predictions import Predictions
 from suite.config import dump, load_config

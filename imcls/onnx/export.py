@@ -25,8 +25,8 @@ import torch
 
 from imcls.config import TtaOptions
 from imcls.data.fit import BORDER
-from imcls.onnx_graph import INPUT, OPSET, open_onnx, run_onnx, write_onnx
-from imcls.vote import Voters, as_logits, member_logits
+from imcls.onnx.graph import INPUT, OPSET, open_onnx, run_onnx, write_onnx
+from imcls.voting.vote import Voters, as_logits, member_logits
 from suite.data.images import read_image
 from suite.errors import BadInput, SuiteError
 from suite.files import atomic_folder

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from imcls.bootstrap import PairedDifference, paired_difference
-from imcls.calibration import fit_temperature
-from imcls.mixture_weights import best_weights, greedy_weights, log_loss_of
+from imcls.metrics.bootstrap import PairedDifference, paired_difference
+from imcls.metrics.calibration import fit_temperature
 from imcls.predictions import Predictions
+from imcls.voting.mixture_weights import best_weights, greedy_weights, log_loss_of
 from suite.errors import BadInput
 from suite.files import atomic_write
 
 if TYPE_CHECKING:
-    from imcls.vote import Voters
+    from imcls.voting.vote import Voters
 
 Method = Literal["vote", "greedy", "convex"]
 METHODS: tuple[Method, ...] = ("vote", "greedy", "convex")
@@ -208,7 +208,7 @@ def read_ensemble(path: Path) -> tuple[tuple[Path, ...], Weighting, tuple[str, .
 def ensemble_voters(path: Path, *, allow_code: bool = False) -> Voters:
     """The members of all runs of an ensemble, a run's weight shared evenly among its members."""
     from imcls.member import Member, members_of
-    from imcls.vote import Voters, load_voters
+    from imcls.voting.vote import Voters, load_voters
 
     runs, weighting, classes = read_ensemble(path)
     members, weights = [], []

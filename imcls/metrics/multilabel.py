@@ -7,8 +7,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from imcls.bootstrap import Interval, percentiles, resampled_counts
-from imcls.class_metrics import known
+from imcls.metrics.bootstrap import Interval, percentiles, resampled_counts
+from imcls.metrics.classes import known
 from imcls.predictions import Predictions
 
 _WORK = 200_000_000  # images x classes x resamplings that are worth the wait, about 2 s

@@ -23,9 +23,9 @@ from imcls.data.cache import ImageCache
 from imcls.data.evaluation_batches import eval_batches
 from imcls.data.options import InputOptions
 from imcls.data.table import ImageTable
-from imcls.fused import fused
+from imcls.frozen.fused import fused
+from imcls.frozen.options import ProbeOptions
 from imcls.model.classifier import Classifier
-from imcls.probe_options import ProbeOptions
 from suite.errors import SuiteError
 from suite.progress import track
 

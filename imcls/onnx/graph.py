@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from imcls.config import TtaOptions
-from imcls.vote import Voters, member_logits
+from imcls.voting.vote import Voters, member_logits
 from suite.errors import BadInput, SuiteError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 from imcls.config import TtaOptions
 from imcls.data.normalise import normalise
 from imcls.member import Member, MemberCard, Preparation, load_member
-from imcls.tta import judge_views
+from imcls.voting.tta import judge_views
 from suite.errors import BadInput
 
 _SMALLEST = 1e-12

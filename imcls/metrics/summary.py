@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from imcls.bootstrap import Interval, percentiles, resampled_counts
-from imcls.calibration import BINS, events, reliability
-from imcls.class_metrics import class_metrics, known
-from imcls.multilabel_metrics import mean_average_precision
+from imcls.metrics.bootstrap import Interval, percentiles, resampled_counts
+from imcls.metrics.calibration import BINS, events, reliability
+from imcls.metrics.classes import class_metrics, known
+from imcls.metrics.multilabel import mean_average_precision
 from imcls.predictions import Predictions
 from suite.report.metric import Metric
 
@@ -72,7 +72,7 @@ def brier_scores(predictions: Predictions) -> Float[np.ndarray, " n"]:
 
 def expected_calibration_error(predictions: Predictions, bins: int = BINS) -> float:
     """Mean distance of confidence and frequency over ``bins`` of one width (Guo et al. 2017, eq. 5); the bins
-    themselves are :func:`imcls.calibration.reliability`'s."""
+    themselves are :func:`imcls.metrics.calibration.reliability`'s."""
     return reliability(predictions, bins).ece
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from imcls.bootstrap import Interval, percentiles, resampled_counts
+from imcls.metrics.bootstrap import Interval, percentiles, resampled_counts
 from imcls.predictions import Predictions
 from suite.errors import BadInput
 

@@ -11,20 +11,18 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from imcls.bootstrap import PairedDifference, paired_difference
-from imcls.ensemble import Weighting, hits
+from imcls.ablation.variants import BASE, Variant
+from imcls.metrics.bootstrap import PairedDifference, paired_difference
 from imcls.predictions import Predictions
-from imcls.variants import BASE, Variant
+from imcls.voting.ensemble import Weighting, hits
 from suite.errors import BadInput
 from suite.files import atomic_write
 from suite.progress import track
-from suite.report.metric import format_number
-from suite.report.table import Column, Table
 
 RunOne = Callable[[Sequence[str], int, Path], Predictions]
 """(overrides, seed, folder) -> predictions of labelled images that were not learned from. The folder is the
@@ -89,77 +87,6 @@ def ablate(
     base = [done[BASE, seed][0] for seed in seeds]
     rows = [_row(v, [done[v.name, seed] for seed in seeds], base, draws) for v in variants]
     return Ablation(tuple(rows), len(base[0]), tuple(seeds))
-
-
-def excludes_zero(difference: PairedDifference) -> bool:
-    """Whether all of the interval lies on one side."""
-    return difference.low > 0 or difference.high < 0
-
-
-def table(ablation: Ablation) -> Table:
-    """Accuracies and differences in per cent; a row is flagged where its interval excludes 0."""
-    columns = [
-        Column("Variant"),
-        Column("Accuracy", "%", 2),
-        Column("SD over seeds", "%", 2),
-        Column("Difference", "%", 2),
-        Column("from", "%", 2, hint="95 % paired bootstrap over images and seeds"),
-        Column("to", "%", 2),
-        Column("Log loss", "nats", 4),
-        Column("Difference", "nats", 4),
-        Column("from", "nats", 4, hint="95 % paired bootstrap over images and seeds"),
-        Column("to", "nats", 4),
-        Column("Cost", "CPU-s", 1),
-    ]
-    rows, flags = [], []
-    for row in ablation.rows:
-        d, e = row.difference, row.log_loss_difference
-        rows.append(
-            [
-                row.name,
-                100 * row.accuracy,
-                100 * row.accuracy_sd,
-                *([None] * 3 if d is None else [100 * d.value, 100 * d.low, 100 * d.high]),
-                row.log_loss,
-                *([None] * 3 if e is None else [e.value, e.low, e.high]),
-                row.cpu_s,
-            ]
-        )
-        flags.append(None if d is None or not excludes_zero(d) else "ok" if d.value > 0 else "bad")
-    return Table(columns, rows, flags=flags)
-
-
-def markdown(ablation: Ablation) -> str:
-    """A table for a README."""
-    lines = [
-        "| variant | accuracy % | difference (95 %) | log loss | difference (95 %) | CPU-s |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in ablation.rows:
-        spread = f" ± {format_number(100 * row.accuracy_sd, 2)}" if len(ablation.seeds) > 1 else ""
-        cells = [
-            row.name.replace("|", "\\|"),
-            format_number(100 * row.accuracy, 2) + spread,
-            _marked(row.difference, 100, 2),
-            format_number(row.log_loss, 4),
-            _marked(row.log_loss_difference, 1, 4),
-            format_number(row.cpu_s, 1),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_ablation(folder: Path, ablation: Ablation) -> None:
-    """ablation.csv, ablation.json, ablation.md and ablation.html in ``folder``."""
-    from imcls.report.ablation_page import write_ablation_page
-
-    table(ablation).write_csv(folder / "ablation.csv")
-    with atomic_write(folder / "ablation.json", "w") as stream:
-        json.dump({"version": 1, **asdict(ablation)}, stream, indent=2)
-        stream.write("\n")
-    with atomic_write(folder / "ablation.md", "w") as stream:
-        stream.write(markdown(ablation))
-    write_ablation_page(folder / "ablation.html", ablation)
 
 
 def _described(variant: Variant, resolve: Resolve | None) -> str:
@@ -244,17 +171,3 @@ def _losses(predictions: Predictions) -> np.ndarray:
         return (np.logaddexp(0.0, z) - y * z).mean(axis=1)
     z = z - z.max(axis=1, keepdims=True)
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]
-
-
-def interval_text(d: PairedDifference | None, factor: int, decimals: int) -> str:
-    """`+0.12 (−0.30 to 0.54)`, a dash for the base."""
-    if d is None:
-        return "–"
-    value, low, high = (format_number(factor * x, decimals) for x in (d.value, d.low, d.high))
-    plus = "+" if d.value > 0 else ""
-    return f"{plus}{value} ({low} to {high})"
-
-
-def _marked(d: PairedDifference | None, factor: int, decimals: int) -> str:
-    text = interval_text(d, factor, decimals)
-    return f"**{text}**" if d is not None and excludes_zero(d) else text

@@ -1,0 +1,1 @@
+"""What each change of a configuration is worth: variants times seeds, compared in pairs."""

@@ -1,0 +1,1 @@
+"""Frozen-feature mode: features computed once, linear models fitted in seconds."""

@@ -1,0 +1,1 @@
+"""A trained classifier as an ONNX graph, with the script that runs it."""

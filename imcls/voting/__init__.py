@@ -1,0 +1,1 @@
+"""Many views, members and runs, one judgement: how they vote and with what weights."""
