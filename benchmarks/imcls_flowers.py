@@ -44,7 +44,7 @@ PROBE, TUNED = "frozen probe", "fine-tuned"
 
 
 def run(data: Data) -> BenchmarkResult:
-    """A probe, five trainings and their vote: about 16 CPU minutes."""
+    """A probe, five trainings and their vote: about 25 CPU minutes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -150,7 +150,7 @@ class EngineOptions(Config):
     """Where to train; `auto` takes a GPU when there is one."""
     seed: int = 0
     """Seed of initial weights, order, augmentation and dropout: the same seed on the same machine gives the
-    same weights."""
+    same weights, for certain with `precision` and `channels_last` set to other than `auto`."""
     checkpoint_s: Positive = 300.0
     """Seconds between checkpoints inside an epoch; each epoch ends with one in any case."""
     checkpoint_steps: Count | None = None

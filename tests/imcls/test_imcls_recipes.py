@@ -16,7 +16,7 @@ from imcls.loss.mixing import Mix
 from imcls.loss.options import Asymmetric, BalancedSoftmax, Ldam
 from imcls.model.build import build_classifier
 from imcls.model.classifier import new_parameters, parameter_depths
-from imcls.model.options import CbamResNet, MultiLabelHead, Timm, Torchvision
+from imcls.model.options import CbamResNet, MultiLabelHead, Timm, Torchvision, WhitenedCnn
 from suite.config import load_config
 from suite.engine.optimizers import build_optimizer, parameter_groups
 from suite.engine.options import Rmsprop
@@ -57,7 +57,8 @@ def test_model_loss_and_optimizer_fit_each_other(name: str, monkeypatch: pytest.
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained <= depths.keys()
     frozen = [key for key, _ in model.backbone.named_parameters(prefix="backbone") if key not in trained]
-    assert bool(config.model.backbone.frozen_stages) == bool(frozen)
+    fixed_by_design = isinstance(config.model.backbone, WhitenedCnn)  # its whitening, and scales of its norms
+    assert (bool(config.model.backbone.frozen_stages) or fixed_by_design) == bool(frozen)
     groups = parameter_groups(model, config.train, depths, new_parameters(model))
     optimizer = build_optimizer(config.train, groups)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(trained)
