@@ -153,7 +153,7 @@ def train_plain(folder: Path) -> dict[str, Any]:
 
     from imcls.model.build import build_classifier
     from imcls.model.options import ModelOptions, WhitenedCnn
-    from imcls.model.resnet9 import SMALL_MEAN, SMALL_STD
+    from imcls.model.small_net import SMALL_MEAN, SMALL_STD
 
     torch.manual_seed(0)
     model = build_classifier(ModelOptions(backbone=WhitenedCnn()), 10, image_px=32)

@@ -6,15 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from imcls.model.backbones import Backbone, FeatureMaps, colours, prefixed
 from imcls.model.drop_path import spread_drop_path
 from imcls.model.options import ResNet9
+from imcls.model.small_net import SmallNet
 from imcls.model.starting_weights import load_starting_weights
 from suite.errors import BadInput
-
-# Means and deviations of CIFAR-10's training pixels, close to those of most small photographs.
-SMALL_MEAN = (0.4914, 0.4822, 0.4465)
-SMALL_STD = (0.2470, 0.2435, 0.2616)
 
 
 class Residual(nn.Module):
@@ -29,32 +25,18 @@ class Residual(nn.Module):
         return x + self.drop_path(self.branch(x))
 
 
-class ResNet9Backbone(Backbone):
-    """Stem and three stages, each halving the map; residual pairs in the first and the last."""
+class ResNet9Backbone(SmallNet):
+    """Residual pairs in the first and the last stage."""
 
     def __init__(self, options: ResNet9, maps: int = 1) -> None:
         """`maps`: how many of the last stages are given out, at most 3."""
         w = options.width
-        net = nn.Sequential()
-        net.add_module("stem", _layer(3, w))
-        net.add_module("stage1", nn.Sequential(_layer(w, 2 * w, pool=True), Residual(2 * w)))
-        net.add_module("stage2", _layer(2 * w, 4 * w, pool=True))
-        net.add_module("stage3", nn.Sequential(_layer(4 * w, 4 * w, pool=True), Residual(4 * w)))
-        stages = prefixed([("stem",), ("stage1",), ("stage2",), ("stage3",)])
-        super().__init__(net, stages, colours(options, SMALL_MEAN, SMALL_STD))
-        self.maps = maps
-
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> FeatureMaps:
-        x, maps = images, []
-        for name, stage in self.net.named_children():
-            x = stage(x)
-            if name != "stem":
-                maps.append(x)
-        return FeatureMaps(maps[-self.maps :])
-
-    def native_pool(self, maps: FeatureMaps) -> Float[Tensor, "n d"]:
-        """The largest value of each channel."""
-        return maps[-1].amax((2, 3))
+        stages = (
+            nn.Sequential(_layer(w, 2 * w, pool=True), Residual(2 * w)),
+            _layer(2 * w, 4 * w, pool=True),
+            nn.Sequential(_layer(4 * w, 4 * w, pool=True), Residual(4 * w)),
+        )
+        super().__init__(_layer(3, w), stages, options, maps)
 
 
 def build_resnet9(options: ResNet9, maps: int) -> ResNet9Backbone:

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
-from imcls.model.backbones import Backbone, FeatureMaps, colours, prefixed
+from imcls.model.backbones import FeatureMaps
 from imcls.model.options import WhitenedCnn
-from imcls.model.resnet9 import SMALL_MEAN, SMALL_STD
+from imcls.model.small_net import SmallNet
 from imcls.model.starting_weights import load_starting_weights
 from suite.errors import BadInput
 
@@ -24,40 +24,24 @@ _NORM_MOMENTUM = 0.4  # few steps: statistics must follow fast
 _LOGIT_SHARE = 1 / 9  # keeps the first logits small while the features are as large as they are
 
 
-class WhitenedBackbone(Backbone):
-    """Whitening and three stages, each halving the map."""
-
-    starts_from_images = True
+class WhitenedBackbone(SmallNet):
+    """Whitening, then stages of two layers."""
 
     def __init__(self, options: WhitenedCnn, maps: int = 1) -> None:
-        """`maps`: how many of the stages are given out, at most 3."""
-        net = nn.Sequential()
+        """`maps`: how many of the last stages are given out, at most 3."""
         whiten = nn.Conv2d(3, FILTERS, PATCH_PX)
         whiten.weight.requires_grad_(False)
         nn.init.zeros_(whiten.bias)  # pyright: ignore[reportArgumentType]
-        net.add_module("stem", nn.Sequential(whiten, nn.GELU()))
-        c_in = FILTERS
-        for i, width in enumerate(options.widths):
-            net.add_module(
-                f"stage{i + 1}", nn.Sequential(*_layer(c_in, width, pool=True), *_layer(width, width))
-            )
+        stages, c_in = [], FILTERS
+        for width in options.widths:
+            stages.append(nn.Sequential(*_layer(c_in, width, pool=True), *_layer(width, width)))
             c_in = width
-        stages = prefixed([("stem",), ("stage1",), ("stage2",), ("stage3",)])
-        super().__init__(net, stages, colours(options, SMALL_MEAN, SMALL_STD))
-        self.maps = maps
+        super().__init__(nn.Sequential(whiten, nn.GELU()), tuple(stages), options, maps)
         self.starts_from_images = options.weights is None
-
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> FeatureMaps:
-        x, maps = images, []
-        for name, stage in self.net.named_children():
-            x = stage(x)
-            if name != "stem":
-                maps.append(x)
-        return FeatureMaps(maps[-self.maps :])
 
     def native_pool(self, maps: FeatureMaps) -> Float[Tensor, "n d"]:
         """The largest value of each channel, scaled down."""
-        return maps[-1].amax((2, 3)) * _LOGIT_SHARE
+        return super().native_pool(maps) * _LOGIT_SHARE
 
     @torch.no_grad()
     def start_from(self, images: Float[Tensor, "n 3 h w"]) -> None:
