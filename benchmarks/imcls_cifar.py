@@ -27,7 +27,12 @@ from suite.report.table import Table
 
 SET, ARCHIVE, RECIPE = "imcls/cifar10_jpeg", "cifar10-jpg.tar.xz", "cifar10"
 ENOUGH = 0.85
-SHORT = ("train.epochs=7", "train.warmup_epochs=1.4", "evaluation.every_epochs=1")
+SHORT = (
+    "model.backbone.widths=[32, 96, 96]",
+    "train.optimizer.lr=0.1",
+    "train.optimizer.momentum=0.8",
+    "evaluation.every_epochs=1",
+)
 PLAIN_EPOCHS, PLAIN_LR, PLAIN_BATCH = 10, 0.1, 128
 
 
