@@ -3,11 +3,10 @@
 Ours is the shipped recipe `cifar10` on all 50,000 training images, judged once on the 10,000 test images with
 flips and shifts; its CPU seconds begin before the files are decoded and end with the last step.
 
-Time to 85 %: a narrower net (32, 96 and 96 channels) in both pipelines, judged after each epoch with one
-view; the judging is not counted. Ours takes the recipe's schedule with a larger rate. The plain pipeline
-trains that network (random first layer, trained like the others) with timm.data.create_loader (PIL, random
-resized crop, flip), fp32, SGD with Nesterov momentum and a cosine schedule of timm, smoothing as ours; its
-loader counts.
+Time to 85 %: the same network in both pipelines, judged after each epoch with one view; the judging is not
+counted. Ours takes the recipe over 6 epochs. The plain pipeline trains that network (random first layer,
+trained like the others) with timm.data.create_loader (PIL, random resized crop, flip), fp32, SGD with
+Nesterov momentum and a cosine schedule of timm, smoothing as ours; its loader counts.
 
 Settings of ours were chosen on 5,000 held-back training images, those of the plain pipeline are usual ones
 and were not tuned; nothing was chosen on the test images.
@@ -31,17 +30,12 @@ from suite.report.table import Table
 
 SET, ARCHIVE, RECIPE = "imcls/cifar10_jpeg", "cifar10-jpg.tar.xz", "cifar10"
 ENOUGH = 0.85
-SHORT = (
-    "model.backbone.widths=[32, 96, 96]",
-    "train.optimizer.lr=0.1",
-    "train.optimizer.momentum=0.8",
-    "evaluation.every_epochs=1",
-)
+SHORT = ("train.epochs=6", "train.warmup_epochs=1.2", "evaluation.every_epochs=1")
 PLAIN_EPOCHS, PLAIN_LR, PLAIN_BATCH = 10, 0.1, 128
 
 
 def run(data: Data) -> BenchmarkResult:
-    """All three trainings, one after the other: about an hour on one core."""
+    """All three trainings, one after the other: a little over an hour on one core."""
     with unpacked(data(SET)) as folder:
         best = train_ours(folder, ["evaluation.every_epochs=0"])
         short = train_ours(folder, SHORT)
@@ -86,15 +80,11 @@ def unpacked(source: Path) -> Iterator[Path]:
 def train_ours(folder: Path, settings: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """Our recipe: accuracy with its TTA, CPU seconds, and (CPU s, accuracy) after each epoch that was
     judged."""
-    from imcls.config import ImclsConfig
     from imcls.judging import judge
     from imcls.member_training import train_member
     from imcls.metrics.summary import accuracy
-    from suite.config import load_config
 
-    recipe = Path(__file__).parents[1] / "imcls" / "configs" / f"{RECIPE}.yaml"
-    places = [f"data.source.root={folder}", f"data.cache={folder / 'cache'}"]
-    config = load_config(ImclsConfig, recipe, [*places, *settings]).config
+    config = recipe(folder, settings)
     with tempfile.TemporaryDirectory() as members:
         started = time.process_time()
         experiment = all_for_training(config)
@@ -109,6 +99,16 @@ def train_ours(folder: Path, settings: list[str] | tuple[str, ...]) -> dict[str,
         rows = experiment.held_out(0)
         found = judge(member, experiment.table, experiment.cache, rows, config)
     return {"accuracy": accuracy(found), "cpu_s": cpu_s, "curve": curve}
+
+
+def recipe(folder: Path, settings: list[str] | tuple[str, ...] = ()) -> Any:
+    """The shipped recipe for the images in ``folder``, with settings over it."""
+    from imcls.config import ImclsConfig
+    from suite.config import load_config
+
+    file = Path(__file__).parents[1] / "imcls" / "configs" / f"{RECIPE}.yaml"
+    places = [f"data.source.root={folder}", f"data.cache={folder / 'cache'}"]
+    return load_config(ImclsConfig, file, [*places, *settings]).config
 
 
 def all_for_training(config: Any) -> Any:
@@ -161,11 +161,10 @@ def train_plain(folder: Path) -> dict[str, Any]:
     from timm.scheduler import CosineLRScheduler  # pyright: ignore[reportPrivateImportUsage]
 
     from imcls.model.build import build_classifier
-    from imcls.model.options import ModelOptions, WhitenedCnn
     from imcls.model.small_net import SMALL_MEAN, SMALL_STD
 
     torch.manual_seed(0)
-    model = build_classifier(ModelOptions(backbone=WhitenedCnn()), 10, image_px=32)
+    model = build_classifier(recipe(folder).model, 10, image_px=32)
     model.backbone.requires_grad_(True)
     shared: dict[str, Any] = {
         "input_size": (3, 32, 32),
