@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -222,10 +221,3 @@ def test_overconfidence_shows_in_the_calibration_error() -> None:
 def test_equal_logits_go_to_the_first_class_in_every_figure() -> None:
     p = Predictions(tuple("abcd"), ("x", "y", "z"), np.zeros((4, 3), np.float32), np.array([0, 0, 1, 2]))
     assert accuracy(p) == top_k_accuracy(p, 1) == 0.5 and top_k_accuracy(p, 2) == 0.75
-
-
-def test_many_images_take_a_moment() -> None:
-    p = single(20_000, 10)
-    start = time.process_time()
-    summary(p, bootstrap=1000)
-    assert time.process_time() - start < 3
