@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from imcls.cli import RECIPES, main
+from imcls.cli import RECIPES
 from imcls.config import ImclsConfig
 from imcls.member import WEIGHTS, card_of, write_member
 from imcls.model.build import build_classifier
@@ -63,23 +63,6 @@ def run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.folder
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Calls the command in an empty folder; gives back exit code, stdout, and stderr without progress."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(*arguments: str | Path) -> tuple[object, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["imcls", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capsys.readouterr()
-        lines = captured.err.splitlines()
-        said = [line for line in lines if not line.endswith(" ...") and " done in " not in line]
-        return left.value.code, captured.out, said
-
-    return run_it
-
-
 def test_help_names_every_verb_and_imports_nothing_heavy():
     code = """
 import sys
@@ -107,21 +90,23 @@ finally:
     assert listed >= VERBS
 
 
-def test_check_says_what_would_be_trained(call, digits: Path):
-    code, out, err = call("check", f"data.source.root={digits}", *TINY)
+def test_check_says_what_would_be_trained(imcls_command, digits: Path):
+    code, out, err = imcls_command("check", f"data.source.root={digits}", *TINY)
     assert code == 0
     assert "36 in 3 classes, 12 to 12 of each" in out
     assert "2 epochs of 1 steps" in out
     assert err == []
-    code, _, err = call("check", f"data.source.root={digits}", *TINY, "model.backbone.frozen_stages=1")
+    code, _, err = imcls_command(
+        "check", f"data.source.root={digits}", *TINY, "model.backbone.frozen_stages=1"
+    )
     assert code == 0
     assert err == [
         "warning: model.backbone.frozen_stages holds random weights still: set model.backbone.weights"
     ]
 
 
-def test_every_recipe_is_valid_and_listed(call):
-    _, out, _ = call("check", "--list")
+def test_every_recipe_is_valid_and_listed(imcls_command):
+    _, out, _ = imcls_command("check", "--list")
     assert [line.split()[0] for line in out.splitlines()] == sorted(
         path.stem for path in RECIPES.glob("*.yaml")
     )
@@ -188,30 +173,30 @@ def table_with_a_stranger(root: Path) -> None:
         "unknown criterion",
     ],
 )
-def test_bad_input_of_check_is_one_line(call, digits: Path, tmp_path: Path, spoil, settings, parts):
+def test_bad_input_of_check_is_one_line(imcls_command, digits: Path, tmp_path: Path, spoil, settings, parts):
     root = copied(digits, tmp_path / "images")
     spoil(root)
     given = [setting.replace("ROOT", str(root)) for setting in settings]
-    code, out, err = call("check", f"data.source.root={root}", *TINY, *given)
+    code, out, err = imcls_command("check", f"data.source.root={root}", *TINY, *given)
     assert code == 2, (out, err)
     assert len(err) == 1, err
     for part in parts:
         assert part in err[0]
 
 
-def test_every_empty_file_has_its_line(call, digits: Path, tmp_path: Path):
+def test_every_empty_file_has_its_line(imcls_command, digits: Path, tmp_path: Path):
     root = copied(digits, tmp_path / "images")
     for name in ("0/1.png", "2/5.png"):
         (root / name).write_bytes(b"")
-    code, _, err = call("check", f"data.source.root={root}", *TINY)
+    code, _, err = imcls_command("check", f"data.source.root={root}", *TINY)
     assert code == 2
     assert [line.partition(":")[0] for line in err] == [str(root / "0/1.png"), str(root / "2/5.png")]
 
 
-def test_predict_writes_names_and_scores(call, run: Path, digits: Path, tmp_path: Path):
+def test_predict_writes_names_and_scores(imcls_command, run: Path, digits: Path, tmp_path: Path):
     photos = copied(digits, tmp_path / "photos")
     (photos / "1" / "0.png").write_bytes(b"")
-    code, out, err = call("predict", run, photos, "--out", "scores.csv")
+    code, out, err = imcls_command("predict", run, photos, "--out", "scores.csv")
     assert code == 0
     assert "35 images judged, 1 could not be read" in out
     assert len(err) == 1
@@ -224,12 +209,14 @@ def test_predict_writes_names_and_scores(call, run: Path, digits: Path, tmp_path
         assert abs(sum(shares.values()) - 1) < 1e-5
         assert row["label"] == max(shares, key=shares.__getitem__)
     assert (rows[35]["image"], rows[35]["score"]) == ("1/0.png", "")
-    code, out, _ = call("predict", run / "members" / "fold-1", photos / "0" / "0.png", "--out", "one.json")
+    code, out, _ = imcls_command(
+        "predict", run / "members" / "fold-1", photos / "0" / "0.png", "--out", "one.json"
+    )
     assert code == 0
     assert json.loads(Path("one.json").read_text())["images"][0]["image"] == "0.png"
 
 
-def test_predict_refuses_in_one_line(call, run: Path, digits: Path, tmp_path: Path):
+def test_predict_refuses_in_one_line(imcls_command, run: Path, digits: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "x.jpg").touch()
@@ -247,48 +234,50 @@ def test_predict_refuses_in_one_line(call, run: Path, digits: Path, tmp_path: Pa
         ((run, digits, "--device", "cuda:99"), "--device cuda:99: cannot be used"),
         ((damaged, digits), "the weights are not those that the card was written with"),
     ):
-        code, _, err = call("predict", *arguments)
+        code, _, err = imcls_command("predict", *arguments)
         assert code == 2, err
         assert part in err[-1]
         assert len(err) == 1 or err[0].startswith("left out"), err
     assert not list(tmp_path.glob("*.csv"))
 
 
-def test_export_writes_a_folder_that_agrees(call, run: Path):
-    code, out, _ = call("export", run / "members" / "fold-0", "--out", "onnx", "--compare", "8")
+def test_export_writes_a_folder_that_agrees(imcls_command, run: Path):
+    code, out, _ = imcls_command("export", run / "members" / "fold-0", "--out", "onnx", "--compare", "8")
     assert code == 0
     assert "12 images: pixels differ by up to 0 levels" in out
     assert Path("onnx/model.onnx").stat().st_size > 10_000
-    code, _, err = call("export", run, "--out", "onnx")
+    code, _, err = imcls_command("export", run, "--out", "onnx")
     assert code == 2
     assert err == ["onnx: exists already; choose another name or remove it"]
 
 
-def test_split_and_audit_write_their_files(call, digits: Path):
-    code, out, _ = call("split", f"data.source.root={digits}", "name=digits")
+def test_split_and_audit_write_their_files(imcls_command, digits: Path):
+    code, out, _ = imcls_command("split", f"data.source.root={digits}", "name=digits")
     assert (code, out) == (0, "digits-split.json\n")
     images = json.loads(Path("digits-split.json").read_text())["images"]
     assert len(images) == 36
     assert {image["fold"] for image in images} == {0, 1, 2, 3, 4}
-    code, out, _ = call("audit", f"data.source.root={digits}", "data.split.manifest=digits-split.json")
+    code, out, _ = imcls_command(
+        "audit", f"data.source.root={digits}", "data.split.manifest=digits-split.json"
+    )
     assert (code, out) == (0, "experiment-audit.html\n")
     assert "<html" in Path("experiment-audit.html").read_text()
 
 
-def test_resume_wants_the_same_settings_and_an_unfinished_run(call, digits: Path, run: Path):
+def test_resume_wants_the_same_settings_and_an_unfinished_run(imcls_command, digits: Path, run: Path):
     source = f"data.source.root={digits}"
-    code, _, err = call("train", source, *TINY, "--resume", "--out", "gone")
+    code, _, err = imcls_command("train", source, *TINY, "--resume", "--out", "gone")
     assert (code, err) == (2, ["gone: there is no run to go on with; leave out --resume to start it"])
-    code, _, err = call("train", source, *TINY, "train.epochs=7", "--resume", "--out", run)
+    code, _, err = imcls_command("train", source, *TINY, "train.epochs=7", "--resume", "--out", run)
     assert code == 2
     assert "was started with other settings (train.epochs: 2, now 7)" in err[0]
-    code, _, err = call("train", source, *TINY, "--resume", "--out", run)
+    code, _, err = imcls_command("train", source, *TINY, "--resume", "--out", run)
     assert code == 2
     assert "the run has finished" in err[0]
 
 
-def test_schema_is_that_of_an_experiment(call):
-    code, out, _ = call("schema")
+def test_schema_is_that_of_an_experiment(imcls_command):
+    code, out, _ = imcls_command("schema")
     assert code == 0
     assert set(json.loads(out)["properties"]) >= {
         "data",
@@ -301,11 +290,11 @@ def test_schema_is_that_of_an_experiment(call):
     }
 
 
-def test_bench_measures_and_writes_figures(call, digits: Path):
-    code, out, _ = call(*("bench", "own.yaml", f"data.source.root={digits}", *TINY))
+def test_bench_measures_and_writes_figures(imcls_command, digits: Path):
+    code, out, _ = imcls_command(*("bench", "own.yaml", f"data.source.root={digits}", *TINY))
     assert code == 2  # there is no such file
     Path("own.yaml").write_text("name: own\n")
-    code, out, _ = call(
+    code, out, _ = imcls_command(
         *("bench", "own.yaml", f"data.source.root={digits}", *TINY, "evaluation.tta.flips=[horizontal]"),
         *("--seconds", "0", "--out", "speed.json"),
     )
@@ -323,10 +312,10 @@ def test_bench_measures_and_writes_figures(call, digits: Path):
     )
 
 
-def test_ablate_tabulates_changes_on_frozen_features(call, digits: Path):
+def test_ablate_tabulates_changes_on_frozen_features(imcls_command, digits: Path):
     given = [f"data.source.root={digits}", *TINY, "mode=probe", "data.split.folds=2", "data.split.use=all"]
     arguments = ["--vary", "loss.criterion.smoothing=0.1,0.2", "--seeds", "2", "--out", "ablation"]
-    code, out, _ = call("ablate", *given, *arguments)
+    code, out, _ = imcls_command("ablate", *given, *arguments)
     assert code == 0
     assert out.count("loss.criterion.smoothing=") == 2
     rows = json.loads(Path("ablation/ablation.json").read_text())["rows"]
@@ -336,6 +325,6 @@ def test_ablate_tabulates_changes_on_frozen_features(call, digits: Path):
         "loss.criterion.smoothing=0.2",
     ]
     assert Path("ablation/ablation.html").is_file()
-    code, _, err = call("ablate", *given)
+    code, _, err = imcls_command("ablate", *given)
     assert code == 2
     assert "Give either --vary or --variants." in err[-1]
