@@ -1,0 +1,1 @@
+"""Pictures with labelled people: formats, audit, augmentation, batches."""

@@ -1,0 +1,1 @@
+"""Detectors: backbones, necks, heads, and the one place that puts them together."""
