@@ -1,8 +1,9 @@
 """Convolutions of a network in ncnn's format: layers in a text file (.param), numbers in another (.bin).
 
-Facts from ncnn's documentation ("param and model file structure", "operation param weight table"): line 1 is a
-magic number, line 2 counts layers and blobs, then each line is `type name inputs outputs [blobs] key=value...`.
-The weights of a layer follow those of the one before; four bytes say how they are stored, biases are float32.
+Facts from ncnn's documentation ("param and model file structure", "operation param weight table"): line 1
+is a magic number, line 2 counts layers and blobs, then each line is `type name inputs outputs [blobs]
+key=value...`. The weights of a layer follow those of the one before; four bytes say how they are stored, and
+biases are float32.
 """
 
 from __future__ import annotations
