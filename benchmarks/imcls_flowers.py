@@ -28,8 +28,8 @@ import torch
 
 from benchmarks import BenchmarkResult, Data
 from benchmarks._imcls_flowers import CACHE, cold_probe, finetune_config
-from imcls.data.fingerprints import fingerprints
 from imcls.data.leaks import count_leaks
+from imcls.data.prints import table_prints
 from imcls.experiment import Experiment, prepare
 from imcls.judging import joined, judge
 from imcls.member_training import train_member
@@ -53,7 +53,7 @@ def run(data: Data) -> BenchmarkResult:
             probe, probe_cpu_s = cold_probe(folder)
             experiment = prepare(finetune_config(data, folder))
             tuned, tuned_cpu_s = fine_tuned(experiment)
-            leaks = count_leaks(experiment.folds, fingerprints(experiment.table, folder / CACHE))
+            leaks = count_leaks(experiment.folds, table_prints(experiment.table, folder / CACHE))
     finally:
         torch.set_num_threads(threads)
     return compared(probe, tuned, {PROBE: probe_cpu_s, TUNED: tuned_cpu_s}, leaks)

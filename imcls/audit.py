@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from imcls.data.duplicates import DuplicateGroup, Pair, duplicate_groups, find_pairs
-from imcls.data.fingerprints import Fingerprints, fingerprints
 from imcls.data.manifest import SplitManifest, label_names
+from imcls.data.prints import table_prints
 from imcls.data.table import ImageTable
+from suite.data.duplicates import DuplicateGroup, Pair, duplicate_groups, find_pairs, straddling
+from suite.data.fingerprints import Fingerprints
 from suite.errors import BadInput
 from suite.report.flag import Flag
 from suite.report.metric import Metric
@@ -112,10 +113,10 @@ def audit(
             hint="set data.classes, so that both are read alike",
         )
     folds = None if manifest is None else manifest.check(table, contents=False)
-    prints = fingerprints(table, cache)
+    prints = table_prints(table, cache)
     labels, paths, counts = label_names(table), table.paths, [table.class_counts()]
     if test is not None:
-        prints = prints.joined(fingerprints(test, cache, what="Looking at test images"))
+        prints = prints.joined(table_prints(test, cache, "Looking at test images"))
         labels, paths = labels + label_names(test), paths + test.paths
         counts.append(test.class_counts())
     else:
@@ -133,11 +134,11 @@ def audit(
         counts=np.stack(counts),
         pairs=pairs,
         groups=groups,
-        conflicts=_straddling(pairs, groups, [_said(table, labels[row]) for row in range(len(prints))]),
-        leaks=_straddling(pairs, groups, [row < n for row in range(len(prints))]),
+        conflicts=straddling(pairs, groups, [_said(table, labels[row]) for row in range(len(prints))]),
+        leaks=straddling(pairs, groups, [row < n for row in range(len(prints))]),
         fold_leaks=()
         if folds is None
-        else _straddling(pairs, groups, [int(folds[row]) if row < n else None for row in range(len(prints))]),
+        else straddling(pairs, groups, [int(folds[row]) if row < n else None for row in range(len(prints))]),
         has_folds=folds is not None,
         findings=(),
     )
@@ -162,35 +163,6 @@ def effective_number(counts: np.ndarray, beta: float = _BETA) -> np.ndarray:
 def _said(table: ImageTable, labels: tuple[str, ...]) -> tuple[str, ...] | None:
     """What the image is said to show; None where nothing is known, so that it contradicts nothing."""
     return labels if labels or table.multi_label else None
-
-
-def _straddling(
-    pairs: Sequence[Pair], groups: Sequence[DuplicateGroup], value: Sequence[object]
-) -> tuple[Pair, ...]:
-    """Pairs whose two values are known and differ; exact copies are compared with one another too.
-
-    ``find_pairs`` joins exact copies to their first only; where that one has no value or another's, pairs
-    among the others would be missed.
-    """
-    found = [pair for pair in pairs if _differ(value[pair.first], value[pair.second])]
-    seen = {row for pair in found for row in (pair.first, pair.second)}
-    for group in groups:
-        if any(row in seen for row in group.members):
-            continue
-        known = [row for row in group.members if value[row] is not None]
-        other = next((row for row in known if value[row] != value[known[0]]), None)
-        if other is not None:
-            kind = "pixels" if group.kind == "exact" else "near"
-            found.append(Pair(known[0], other, kind, _weakest(pairs, group)))
-    return tuple(sorted(found, key=lambda pair: (pair.first, pair.second)))
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not None and other is not None and one != other
-
-
-def _weakest(pairs: Iterable[Pair], group: DuplicateGroup) -> float:
-    return min(pair.similarity for pair in pairs if pair.first in group.members)
 
 
 def _boxes(table: ImageTable, test: ImageTable | None) -> np.ndarray | None:

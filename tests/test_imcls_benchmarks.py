@@ -11,9 +11,9 @@ import pytest
 from benchmarks import BenchmarkResult, _imcls_flowers, imcls_ablation, imcls_flowers, imcls_throughput
 from imcls.ablation.run import run_ablation
 from imcls.config import ImclsConfig
-from imcls.data.fingerprints import fingerprints
 from imcls.data.leaks import count_leaks
 from imcls.data.options import DataOptions, FolderSource, InputOptions, SplitOptions
+from imcls.data.prints import table_prints
 from imcls.experiment import prepare
 from imcls.model.options import ModelOptions, ResNet9
 from imcls.predictions import Predictions
@@ -99,7 +99,7 @@ def test_every_digit_is_judged_once_by_a_member_that_has_not_seen_it(few_digits:
 
 def test_leaks_are_counted_by_looking_not_by_asking_the_split(few_digits: Path, tmp_path: Path):
     experiment = prepare(small_experiment(few_digits, tmp_path))
-    prints = fingerprints(experiment.table, tmp_path / "cache")
+    prints = table_prints(experiment.table, tmp_path / "cache")
     apart = count_leaks(experiment.folds, prints, least=1.1)
     assert apart == 0
     assert count_leaks(np.arange(len(prints)), prints, least=-1.0) == len(prints) * (len(prints) - 1) // 2

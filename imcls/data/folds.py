@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imcls.data.duplicates import join
 from imcls.data.table import UNKNOWN, ImageTable
+from suite.data.duplicates import join
 from suite.errors import BadInput
 
 _MOST_STEPS = 2000

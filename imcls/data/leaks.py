@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imcls.data.duplicates import posed
-from imcls.data.fingerprints import Fingerprints
-from imcls.data.similarity import least_similarity, luminance, similarity_matrix
+from suite.data.duplicates import posed
+from suite.data.fingerprints import Fingerprints
+from suite.data.similarity import least_similarity, luminance, similarity_matrix
 
 
 def count_leaks(

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imcls.data.duplicates import Pair, duplicate_groups, find_pairs
-from imcls.data.fingerprints import Fingerprints, fingerprints
 from imcls.data.folds import make_folds, together
 from imcls.data.manifest import SplitManifest, label_names
 from imcls.data.options import SplitOptions
+from imcls.data.prints import table_prints
 from imcls.data.table import ImageTable
+from suite.data.duplicates import Pair, duplicate_groups, find_pairs
+from suite.data.fingerprints import Fingerprints
 
 
 def split(
@@ -25,7 +26,7 @@ def split(
 
     Copies with the same pixels always share a fold; look-alikes, mirrored ones too, where the options say so.
     """
-    prints = fingerprints(table, cache) if prints is None else prints
+    prints = table_prints(table, cache) if prints is None else prints
     pairs = find_pairs(prints, near=options.near_duplicates) if pairs is None else pairs
     kept = tuple(pair for pair in pairs if options.near_duplicates or pair.kind != "near")
     duplicates = duplicate_groups(kept, len(table))

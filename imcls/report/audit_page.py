@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from imcls.audit import AuditReport, effective_number, imbalance
-from imcls.data.duplicates import Pair
+from suite.data.duplicates import Pair
 from suite.data.images import read_image
 from suite.errors import BadInput
 from suite.report.figure import PALETTE, Figure, drawing

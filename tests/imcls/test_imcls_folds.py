@@ -137,8 +137,8 @@ def test_too_few_images_or_folds_are_refused_and_rare_classes_said():
 
 
 def test_no_picture_of_real_photographs_straddles_the_folds(data: Callable[[str], Path]):
-    from imcls.data.fingerprints import fingerprints
     from imcls.data.options import SplitOptions
+    from imcls.data.prints import table_prints
     from imcls.data.split import split
 
     root = data("imcls/flowers5")
@@ -147,7 +147,7 @@ def test_no_picture_of_real_photographs_straddles_the_folds(data: Callable[[str]
     labels = np.array([classes.index(path.parent.name) for path in paths], np.int64)
     names = tuple(path.relative_to(root).as_posix() for path in paths)
     table = ImageTable(names, tuple(paths), labels, classes)
-    prints = fingerprints(table)
+    prints = table_prints(table)
     made = split(table, SplitOptions(folds=5, seed=0), prints=prints)
     folds = made.check(table, contents=False)
     assert count_leaks(folds, prints) == 0

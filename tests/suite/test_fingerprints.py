@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from imcls.data import fingerprints as module
-from imcls.data.duplicates import duplicate_groups, find_pairs, join
-from imcls.data.fingerprints import Fingerprints, fingerprints
-from imcls.data.similarity import describe, least_similarity, luminance
-from imcls.data.table import ImageTable
+from suite.data import fingerprints as module
+from suite.data.duplicates import duplicate_groups, find_pairs, join
+from suite.data.fingerprints import Fingerprints, fingerprints
+from suite.data.similarity import describe, least_similarity, luminance
 
 TILE_PX = 140
 
@@ -70,15 +69,18 @@ DISTORTIONS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]
 }
 
 
-def table_of(folder: Path, images: dict[str, Image.Image | bytes]) -> ImageTable:
-    """One class; the images saved under their names."""
+Files = tuple[tuple[str, ...], tuple[Path, ...]]
+
+
+def saved(folder: Path, images: dict[str, Image.Image | bytes]) -> Files:
+    """Names and paths of the images, saved under their names."""
     for name, image in images.items():
         if isinstance(image, bytes):
             (folder / name).write_bytes(image)
         else:
             image.save(folder / name)
     paths = tuple(folder / name for name in images)
-    return ImageTable(tuple(images), paths, np.zeros(len(images), np.int64), ("all",))
+    return tuple(images), paths
 
 
 def of_thumbs(thumbs: np.ndarray) -> Fingerprints:
@@ -161,18 +163,16 @@ def test_a_gradient_describes_nothing():
 
 def test_same_bytes_and_same_pixels_are_told_apart(tmp_path: Path):
     image = photographs()[0]
-    table = table_of(
+    names, paths = saved(
         tmp_path, {"a.png": image, "b.bmp": image, "c.png": photographs()[1], "d.jpg": encoded(image, 40)}
     )
     (tmp_path / "e.png").write_bytes((tmp_path / "a.png").read_bytes())
-    table = ImageTable(
-        (*table.names, "e.png"), (*table.paths, tmp_path / "e.png"), np.zeros(5, np.int64), ("all",)
-    )
-    pairs = find_pairs(fingerprints(table))
+    prints = fingerprints((*names, "e.png"), (*paths, tmp_path / "e.png"))
+    pairs = find_pairs(prints)
     assert [(p.first, p.second, p.kind) for p in pairs] == [(0, 1, "pixels"), (0, 3, "near"), (0, 4, "file")]
     (group,) = duplicate_groups(pairs, 5)
     assert group.members == (0, 1, 3, 4) and group.kind == "near"
-    exact = find_pairs(fingerprints(table), near=False)
+    exact = find_pairs(prints, near=False)
     assert {pair.kind for pair in exact} == {"pixels", "file"}
 
 
@@ -196,10 +196,9 @@ def test_unusual_files_are_named(tmp_path: Path):
         "nothing.png": b"",
         "text.jpg": b"no image at all",
     }
-    table_of(tmp_path, made)
+    saved(tmp_path, made)
     names = (*made, "turned.jpg", "moving.gif", "absent.jpg", "hidden.png")
-    table = ImageTable(names, tuple(tmp_path / n for n in names), np.zeros(len(names), np.int64), ("all",))
-    prints = fingerprints(table)
+    prints = fingerprints(names, [tmp_path / name for name in names])
     kinds = dict(zip(names, prints.kinds, strict=True))
     assert kinds["cmyk.jpg"] == ("CMYK",)
     assert kinds["grey.png"] == ("grey",)
@@ -223,8 +222,7 @@ def test_a_box_is_fingerprinted_as_the_picture_it_cuts_out(tmp_path: Path):
     image.crop((10, 20, 90, 100)).save(tmp_path / "part.png")
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
     boxes = np.array([[10, 20, 90, 100], [60, 60, 900, 900], [200, 200, 300, 300], [0, 0, 80, 80]], float)
-    table = ImageTable(("w#0", "w#1", "w#2", "p"), (whole,) * 3 + (part,), np.zeros(4, np.int64), ("all",))
-    prints = fingerprints(ImageTable(table.names, table.paths, table.labels, table.classes, boxes=boxes))
+    prints = fingerprints(("w#0", "w#1", "w#2", "p"), (whole, whole, whole, part), boxes)
     assert prints.pixels[0] == prints.pixels[3] and prints.sha256[0] != prints.sha256[3]
     assert prints.sizes_px[:2].tolist() == [[80, 80], [80, 80]]
     assert "no pixel" in prints.problems[2]
@@ -233,21 +231,20 @@ def test_a_box_is_fingerprinted_as_the_picture_it_cuts_out(tmp_path: Path):
 def test_what_was_seen_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     images, cache = tmp_path / "images", tmp_path / "cache"
     images.mkdir()
-    first = fingerprints(table_of(images, {"a.png": photographs()[0], "b.png": photographs()[1]}), cache)
+    first = fingerprints(*saved(images, {"a.png": photographs()[0], "b.png": photographs()[1]}), cache=cache)
     (images / "a.png").rename(images / "moved.png")
     seen: list[Path] = []
     look = module.inspect_image
     monkeypatch.setattr(module, "inspect_image", lambda path, *rest: seen.append(path) or look(path, *rest))
-    paths = (images / "moved.png", images / "b.png")
-    moved = ImageTable(("moved.png", "b.png"), paths, np.zeros(2, np.int64), ("all",))
-    again = fingerprints(moved, cache)
+    moved = ("moved.png", "b.png"), (images / "moved.png", images / "b.png")
+    again = fingerprints(*moved, cache=cache)
     assert seen == []
     assert again.pixels == first.pixels and (again.thumbs == first.thumbs).all()
     photographs()[2].save(images / "b.png")
-    changed = fingerprints(moved, cache)
+    changed = fingerprints(*moved, cache=cache)
     assert seen == [images / "b.png"] and changed.pixels[1] != first.pixels[1]
     (cache / "fingerprints.npz").write_bytes(b"damaged")
-    assert fingerprints(moved, cache).pixels == changed.pixels
+    assert fingerprints(*moved, cache=cache).pixels == changed.pixels
 
 
 def test_columns_of_different_lengths_are_refused():

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imcls.data.inspection import THUMB_PX
+from suite.data.inspection import THUMB_PX
 from suite.progress import track
 
 NOISE = 1.0

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from imcls.data.fingerprints import Fingerprints
-from imcls.data.similarity import find_similar, least_similarity, luminance
+from suite.data.fingerprints import Fingerprints
+from suite.data.similarity import find_similar, least_similarity, luminance
 
 Kind = Literal["file", "pixels", "near"]
 Pose = Literal["", "mirrored", "turned"]
@@ -19,7 +19,7 @@ Pose = Literal["", "mirrored", "turned"]
 class Pair:
     """Two images, first < second: the same ``file``, the same ``pixels`` in another file, or ``near``.
 
-    ``similarity`` is 1 for exact pairs, else the cosine of imcls.data.similarity.
+    ``similarity`` is 1 for exact pairs, else the cosine of suite.data.similarity.
     """
 
     first: int
@@ -104,6 +104,35 @@ def duplicate_groups(pairs: Iterable[Pair], n: int) -> tuple[DuplicateGroup, ...
         for group in groups
         if len(group) > 1
     )
+
+
+def straddling(
+    pairs: Sequence[Pair], groups: Sequence[DuplicateGroup], value: Sequence[object]
+) -> tuple[Pair, ...]:
+    """Pairs whose two values are known and differ; exact copies are compared with one another too.
+
+    ``find_pairs`` joins exact copies to their first only; where that one has no value or another's, pairs
+    among the others would be missed.
+    """
+    found = [pair for pair in pairs if _differ(value[pair.first], value[pair.second])]
+    seen = {row for pair in found for row in (pair.first, pair.second)}
+    for group in groups:
+        if any(row in seen for row in group.members):
+            continue
+        known = [row for row in group.members if value[row] is not None]
+        other = next((row for row in known if value[row] != value[known[0]]), None)
+        if other is not None:
+            kind = "pixels" if group.kind == "exact" else "near"
+            found.append(Pair(known[0], other, kind, _weakest(pairs, group)))
+    return tuple(sorted(found, key=lambda pair: (pair.first, pair.second)))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _weakest(pairs: Iterable[Pair], group: DuplicateGroup) -> float:
+    return min(pair.similarity for pair in pairs if pair.first in group.members)
 
 
 def join(n: int, together: Iterable[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

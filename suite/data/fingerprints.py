@@ -16,9 +16,9 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 
-from imcls.data.inspection import THUMB_PX, Box, Look, inspect_image
-from imcls.data.table import ImageTable
+from suite.data.inspection import THUMB_PX, Box, Look, inspect_image
 from suite.files import atomic_write
 from suite.progress import track
 
@@ -84,27 +84,33 @@ class _File:
     sha256: str
     size: int
     looks: dict[str, Look]  # by content key
-    seen: tuple[tuple[int, Look], ...]  # row of the table, look
+    seen: tuple[tuple[int, Look], ...]  # row, look
 
 
 def fingerprints(
-    table: ImageTable, cache: Path | None = None, workers: int | None = None, what: str = "Looking at images"
+    names: Sequence[str],
+    paths: Sequence[Path],
+    boxes: Float[np.ndarray, "n 4"] | None = None,
+    cache: Path | None = None,
+    workers: int | None = None,
+    what: str = "Looking at images",
 ) -> Fingerprints:
-    """Look at every image of the table; what cannot be read is told in ``problems``, never raised.
+    """Look at every image; what cannot be read is told in ``problems``, never raised.
 
-    ``cache`` is a folder where looks are kept by content. ``workers`` are threads (Pillow decodes outside
-    the interpreter's lock); as many as there are cores where not given.
+    ``boxes`` (x0, y0, x1, y1 in pixels) are the parts that are meant, where not whole pictures. ``cache`` is
+    a folder where looks are kept by content. ``workers`` are threads (Pillow decodes outside the
+    interpreter's lock); as many as there are cores where not given.
     """
     known = _read_cache(cache)
     rows: dict[Path, list[int]] = {}
-    for row, path in enumerate(table.paths):
+    for row, path in enumerate(paths):
         rows.setdefault(path, []).append(row)
 
     def one(item: tuple[Path, list[int]]) -> _File:
         path, mine = item
-        return _inspect(path, mine, [_box(table, row) for row in mine], known)
+        return _inspect(path, mine, [_box(boxes, row) for row in mine], known)
 
-    n = len(table)
+    n = len(paths)
     sha, size = [""] * n, np.zeros(n, np.int64)
     looks: list[Look | None] = [None] * n
     fresh: dict[str, Look] = {}
@@ -117,9 +123,9 @@ def fingerprints(
     if fresh:
         _write_cache(cache, known | fresh)
     found = [look for look in looks if look is not None]
-    kinds = (_with_name(look, path) for look, path in zip(found, table.paths, strict=True))
+    kinds = (_with_name(look, path) for look, path in zip(found, paths, strict=True))
     return Fingerprints(
-        names=table.names,
+        names=tuple(names),
         sha256=tuple(sha),
         pixels=tuple(look.pixels for look in found),
         file_bytes=size,
@@ -148,10 +154,10 @@ def _inspect(path: Path, rows: Sequence[int], boxes: list[Box | None], known: di
     )
 
 
-def _box(table: ImageTable, row: int) -> Box | None:
-    if table.boxes is None:
+def _box(boxes: np.ndarray | None, row: int) -> Box | None:
+    if boxes is None:
         return None
-    x0, y0, x1, y1 = (float(value) for value in table.boxes[row])
+    x0, y0, x1, y1 = (float(value) for value in boxes[row])
     return x0, y0, x1, y1
 
 
