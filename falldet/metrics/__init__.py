@@ -1,0 +1,1 @@
+"""What detections are worth: average precision, people at the operating threshold, pictures, intervals."""
