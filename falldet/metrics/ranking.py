@@ -36,8 +36,8 @@ class Ranking:
     def average_precision(self, times: Float[np.ndarray, " n"] | None = None) -> float:
         """AP, each picture counted ``times``; NaN where nobody is labelled.
 
-        Counting a picture k times is the same as having k copies of it: only the places of right detections
-        decide, and between copies of one the envelope of precision is flat.
+        Counting a picture k times is the same as having k copies of it, if its scores differ: only the places
+        of right detections decide, and between copies of one the envelope of precision is flat.
         """
         people = self.labelled.sum() if times is None else times @ self.labelled
         if people == 0:
