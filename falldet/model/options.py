@@ -77,6 +77,9 @@ class RpnOptions(Config):
     before_nms_train: Count = 2000
     after_nms_train: Count = 2000
     nms_iou: Share = 0.7
+    sampled: Count = 256
+    """Anchors of a picture that the proposals are trained on."""
+    positive_share: Share = 0.5
 
 
 class PersonProposalOptions(Config):
