@@ -44,13 +44,13 @@ class Detecting(Protocol):
 class PredictOptions:
     """How to look, and what to leave behind. Raises BadInput for numbers that mean nothing."""
 
-    threshold: float | None = None
+    threshold: float | int | None = None
     """Score from which a person is told; the model's own where it is None."""
     batch: int = 4
     """Pictures the detector looks at together; a camera's are looked at one by one, as they come."""
     stride: int = 1
     """Look at every n-th frame or picture. A drawn video then has these frames only, at their times."""
-    seconds: float | None = None
+    seconds: float | int | None = None
     """Stop a video or a camera after this time."""
     draw: bool = True
     """Draw boxes: files into pictures of the same names, videos and cameras into a video without sound."""

@@ -111,11 +111,11 @@ class VideoSource:
     total: int | None
     rate_hz: float
     stride: int = 1
-    seconds: float = math.inf
+    seconds: float | int = math.inf
     live: bool = False
 
     @staticmethod
-    def open(path: Path, stride: int = 1, seconds: float = math.inf) -> VideoSource:
+    def open(path: Path, stride: int = 1, seconds: float | int = math.inf) -> VideoSource:
         """Look at the container. Raises BadInput where it is no video."""
         with VideoReader(path) as video:
             count, rate_hz = video.count, video.rate_hz
@@ -152,7 +152,7 @@ class CameraSource:
 
     index: int
     stride: int = 1
-    seconds: float = math.inf
+    seconds: float | int = math.inf
     total: None = None
     live: bool = True
     opener: Callable[[int], Camera] = field(default=lambda index: _camera(index), compare=False)
@@ -193,7 +193,7 @@ class CameraSource:
 
 
 def open_source(
-    given: str | Path, *, stride: int = 1, seconds: float = math.inf, without: Path | None = None
+    given: str | Path, *, stride: int = 1, seconds: float | int = math.inf, without: Path | None = None
 ) -> PictureSource | VideoSource | CameraSource:
     """The source that ``given`` names: a picture, a folder of pictures, a video, or the number of a camera.
 

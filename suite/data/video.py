@@ -62,7 +62,7 @@ class VideoReader:
             self.count = max(1, round(self.duration_s * self.rate_hz))
         self._stream = stream
 
-    def frames(self, stride: int = 1, until_s: float = math.inf) -> Iterator[VideoFrame]:
+    def frames(self, stride: int = 1, until_s: float | int = math.inf) -> Iterator[VideoFrame]:
         """Every ``stride``-th frame before ``until_s``, turned as the file says it is to be shown. Once only.
 
         Of a damaged video comes what can be decoded; BadInput is raised after that.
