@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _JPEG_QUALITY = 95
+_ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _DAMAGED = "the file is damaged or truncated: copy or export it again"
 
 
@@ -45,6 +47,21 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         else:
             rgb = np.array(image.convert("RGB"))
     return rgb
+
+
+def read_image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels of what :func:`read_image` gives, from the file's header alone.
+
+    Raises BadInput for a file that is missing, empty or not an image; damage behind the header is not seen.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    with _file(path) as stream, _explained(path):
+        image = Image.open(stream)
+        turned = _says_how_it_lies(image, stream) and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        width, height = image.size
+    return (height, width) if turned else (width, height)
 
 
 def write_image(path: str | Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -120,29 +137,57 @@ def depth_counts(
     return counts.astype(np.uint16)
 
 
+def _says_how_it_lies(image: Image.Image, stream: IO[bytes]) -> bool:
+    """Whether the file holds EXIF or XMP; Pillow's getexif would decode any PNG to know."""
+    if image.format != "PNG" or not image.info.keys().isdisjoint(("exif", "xmp", "Raw profile type exif")):
+        return True
+    before, pixels = stream.tell(), False
+    stream.seek(8)
+    try:
+        while len(head := stream.read(8)) == 8:
+            if pixels and head[4:] in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
+                return True  # what stands behind the pixels is in info only once they are decoded
+            pixels |= head[4:] == b"IDAT"
+            stream.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    finally:
+        stream.seek(before)
+    return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A fully decoded Pillow image; whatever the decoder raises becomes one BadInput."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    with _file(path) as stream:
+        with _explained(path):
+            image = Image.open(stream)
+            image.load()
+        yield image
+
+
+def _file(path: Path) -> IO[bytes]:
     if not path.exists():
         raise BadInput("no such file", path)
     if not path.is_file():
         raise BadInput("is not a file", path)
     if path.stat().st_size == 0:
         raise BadInput("is empty (0 bytes)", path, hint="copy or export it again")
-    stream: IO[bytes]
-    with path.open("rb") as stream:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                image = Image.open(stream)
-                image.load()
-        except UnidentifiedImageError:
-            raise BadInput("is not an image, or of a kind that is not read", path) from None
-        except Image.DecompressionBombError:
-            raise BadInput("is larger than any photograph", path, hint="scale the image down") from None
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInput(f"cannot be decoded ({reason})", path, hint=_DAMAGED) from None
-        yield image
+    return path.open("rb")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UnidentifiedImageError:
+        raise BadInput("is not an image, or of a kind that is not read", path) from None
+    except Image.DecompressionBombError:
+        raise BadInput("is larger than any photograph", path, hint="scale the image down") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"cannot be decoded ({reason})", path, hint=_DAMAGED) from None
