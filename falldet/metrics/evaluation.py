@@ -152,8 +152,13 @@ def _check(predictions: Sequence[Detections], labelled: LabelledSet) -> None:
     if len(predictions) != len(labelled):
         raise ValueError(f"{len(predictions)} predictions for {len(labelled)} pictures")
     for found in predictions:
-        if found.classes != CLASSES:
-            raise BadInput(f"the detector knows the classes {', '.join(found.classes)}", hint=_CLASSES)
+        check_classes(found)
+
+
+def check_classes(found: Detections) -> None:
+    """BadInput unless a detector's classes are fallen and not fallen."""
+    if found.classes != CLASSES:
+        raise BadInput(f"the detector knows the classes {', '.join(found.classes)}", hint=_CLASSES)
 
 
 _CLASSES = f"only {' and '.join(CLASSES)} can be judged"

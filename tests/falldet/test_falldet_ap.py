@@ -173,7 +173,7 @@ def test_overlap_is_symmetric_and_of_empty_boxes_zero():
 
 
 def test_clips_are_drawn_and_not_pictures():
-    """Ten clips of ten pictures that are all right or all wrong: as sure as ten pictures, not as a hundred."""
+    """Ten clips of ten pictures that are all right or all wrong: as sure as ten pictures, not a hundred."""
     right = np.repeat([1, 1, 1, 0, 1, 0, 1, 1, 0, 1], 10)
     clips = LabelledSet("clips", tuple(picture([], [], group=str(n // 10)) for n in range(100)))
     loose = LabelledSet("loose", tuple(picture([], []) for _ in range(100)))

@@ -1,0 +1,1 @@
+"""Pages and tables for people about what a detector is worth."""
