@@ -82,8 +82,9 @@ def evaluate_model(
     """Judge ``detector`` on every source and write figures, detections, failures and the page to ``out``.
 
     The threshold is the given one, else chosen on ``develop`` by ``rule``, else the detector's own. A picture
-    that cannot be read is named and left out. ``inputs`` are files to record, such as the model's. BadInput where both a threshold and a develop split are given,
-    where a set has nothing to judge, or where the detector knows other classes.
+    that cannot be read is named and left out. ``inputs`` are files to record, such as the model's. BadInput
+    where both a threshold and a develop split are given, where a set has nothing to judge, or where the
+    detector knows other classes.
     """
     if threshold is not None and develop is not None:
         raise BadInput("a threshold is given, and a split to choose one on", hint="give one of the two")
