@@ -212,7 +212,7 @@ def _detectron2(options: CascadeOptions, classes: int = 80) -> Iterator[tuple[st
         yield ours, f"{'.'.join(path)}.{norm}{last}"
 
 
-# Published listings of detectron2 models. With group norm everywhere: the table that its checkpointer prints for
+# Published listings of detectron2 models. With group norm everywhere: the table its checkpointer prints for
 # deepdoctection's layout model (Cascade R-CNN, ResNeXt-50 32x4d, FPN). Heads with convolutions: a report of
 # the names missing where such a model was expected (AniMer, pull request 3).
 PUBLISHED_GROUP_NORM = {
