@@ -31,4 +31,13 @@ class DeformConv(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
         where = self.conv_offset(x)
         offset, mask = where[:, : 2 * TAPS], where[:, 2 * TAPS :].sigmoid() if self.mask else None
-        return deform_conv2d(x, offset, self.weight, None, (self.stride, self.stride), (1, 1), mask=mask)
+        stride = (self.stride, self.stride)  # in float32: half precision has no kernel on the CPU
+        found = deform_conv2d(
+            x.float(),
+            offset.float(),
+            self.weight.float(),
+            stride=stride,
+            padding=(1, 1),
+            mask=None if mask is None else mask.float(),
+        )
+        return found.to(x.dtype)

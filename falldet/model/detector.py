@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from falldet.model.suppression import best
 from falldet.model.target import Found, Levels, Sizes, Target
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Says where to look: an RPN, or a person detector; also an nn.Module."""
 

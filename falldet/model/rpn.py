@@ -98,10 +98,14 @@ class RpnHead(nn.Module):
         """The best of each level, moved, without those that overlap a better one of their level."""
         scores, boxes, groups = [], [], []
         for group, (logits, deltas, anchors) in enumerate(said):
-            score, place = logits[picture].sigmoid().topk(min(before, anchors.shape[0]))
+            score, move = logits[picture].sigmoid(), deltas[picture]
+            if score.shape[0] > before:
+                # sorted, not topk: among equal scores, which are common, this is the order that mmdet sees
+                place = score.argsort(descending=True)[:before]
+                score, move, anchors = score[place], move[place], anchors[place]
             scores.append(score)
-            boxes.append(decode(anchors[place], deltas[picture, place], STDS, size_px))
-            groups.append(torch.full_like(place, group))
+            boxes.append(decode(anchors, move, STDS, size_px))
+            groups.append(torch.full_like(score, group, dtype=torch.int64))
         score, box, group = torch.cat(scores), torch.cat(boxes), torch.cat(groups)
         real = (box[:, 2:] > box[:, :2]).all(-1)
         score, box, group = score[real], box[real], group[real]
