@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from falldet.model.build import build_detector
@@ -293,6 +294,12 @@ def test_a_model_zoo_pickle_gives_every_number_to_its_name(tmp_path: Path, proto
     assert report.options.backbone == ResNetOptions(depth=18, style="caffe")
     assert report.pixels.mean == (1.0, 2.0, 3.0) and report.pixels.std == (1.0, 1.0, 1.0)
     assert all(torch.equal(state[ours], source[ours]) for ours in pairs if "fc_cls" not in ours)
+    assert report.careful == ()
+    said = import_weights(path, SMALL)[1].lines()
+    assert "careful: these weights are of backbone.style caffe, not pytorch" in said
+    assert "careful: they were trained for head.average probabilities, not logits" in said
+    written = CascadeOptions.model_validate(yaml.safe_load(report.yaml())["model"])
+    assert written == report.options
 
 
 def test_imagenet_weights_fill_the_backbone_and_nothing_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from falldet.detections import CLASSES
 from falldet.model.build import build_detector
-from falldet.model.options import CascadeOptions, PixelOptions
+from falldet.model.options import CascadeOptions, PixelOptions, ResNetOptions
 from falldet.model.weights.architecture import PRESETS, Shapes, architecture, file_classes, named
 from falldet.model.weights.classes import class_rows, cut_classes
 from falldet.model.weights.names import Family, Renamed, renamed
@@ -46,6 +46,8 @@ class ImportReport:
     """Weights left out, of each part that finds no boxes."""
     fresh: tuple[str, ...]
     """Weights the file does not hold, which therefore start at random."""
+    careful: tuple[str, ...] = ()
+    """What shapes do not tell and the file, or the custom of its family, says otherwise than the options."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -64,7 +66,18 @@ class ImportReport:
             said.append(f"classes start as those of the file's {self.file_classes}: {taken}")
         pixels = self.pixels
         said.append(f"pictures: {pixels.order}, mean {pixels.mean}, std {pixels.std}")
-        return said
+        return said + [f"careful: {note}" for note in self.careful]
+
+    def yaml(self) -> str:
+        """The detector and its pictures as they are written in a config; what is usual is left out."""
+        import yaml
+
+        model = {"type": "cascade"} | self.options.model_dump(mode="json", exclude_defaults=True)
+        for part in ("backbone", "neck", "proposals"):
+            if part in model:  # which part it is must be said, usual or not
+                model[part] = {"type": getattr(self.options, part).type} | model[part]
+        pixels = self.pixels.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump({"model": model, "pixels": pixels}, sort_keys=False)
 
 
 def import_weights(
@@ -107,7 +120,17 @@ def import_weights(
         state = {name: t for name, t in state.items() if name.startswith("backbone.")}
     pixels = input_pixels(file, found.family, wanted)
     report = ImportReport(
-        path, found.family, wanted, pixels, tuple(classes), chosen, count, len(tensors), found.dropped, fresh
+        path,
+        found.family,
+        wanted,
+        pixels,
+        tuple(classes),
+        chosen,
+        count,
+        len(tensors),
+        found.dropped,
+        fresh,
+        _careful(belongs, wanted),
     )
     return state, report
 
@@ -199,6 +222,16 @@ def _complaint(path: Path, belongs: CascadeOptions, wanted: CascadeOptions) -> s
     if is_ == expected:
         return f"{path}: weights do not fit {expected}"
     return f"{path}: weights of {is_}; expected were those of {expected}"
+
+
+def _careful(belongs: CascadeOptions, wanted: CascadeOptions) -> tuple[str, ...]:
+    said = []
+    theirs, ours = belongs.backbone, wanted.backbone
+    if isinstance(theirs, ResNetOptions) and isinstance(ours, ResNetOptions) and theirs.style != ours.style:
+        said.append(f"these weights are of backbone.style {theirs.style}, not {ours.style}")
+    if belongs.head.average != wanted.head.average:
+        said.append(f"they were trained for head.average {belongs.head.average}, not {wanted.head.average}")
+    return tuple(said)
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
