@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from suite.errors import BadInput
 
+Box = tuple[float | int, float | int, float | int, float | int]
 Kind = Literal[
     "label_file", "missing", "unreadable", "size", "listed_twice", "numbers", "empty", "outside", "shape",
     "clipped", "crowd", "unlabelled",
@@ -45,7 +46,7 @@ class Fault:
     text: str
     where: str
     path: Path | None = None
-    box_px: tuple[float, float, float, float] | None = None
+    box_px: Box | None = None
     hint: str | None = None
 
 
@@ -62,7 +63,7 @@ class Faults:
         text: str,
         where: str | Path,
         path: Path | None = None,
-        box_px: tuple[float, float, float, float] | None = None,
+        box_px: Box | None = None,
         hint: str | None = None,
     ) -> None:
         """One more fault."""

@@ -38,13 +38,18 @@ class DuplicateGroup:
 
 
 def find_pairs(
-    prints: Fingerprints, mirrored: bool = True, turned: bool = False, near: bool = True
+    prints: Fingerprints,
+    mirrored: bool = True,
+    turned: bool = False,
+    near: bool = True,
+    least: float | None = None,
 ) -> tuple[Pair, ...]:
     """All pairs of images that are copies of one another, sorted.
 
     Of m exact copies, m - 1 pairs with their first are given, and only the first takes part in the search
     for near ones. ``turned`` adds quarter and half turns, with ``mirrored`` both together; without ``near``
-    only exact copies are looked for.
+    only exact copies are looked for. ``least`` is the similarity of near copies; where not given, it is
+    learned from the set, most of whose pictures must then differ.
     """
     first_of: dict[str, int] = {}
     pairs: list[Pair] = []
@@ -61,7 +66,7 @@ def find_pairs(
     rows = np.array([first_of[pixels] for pixels in sorted(first_of)], np.int64)
     best: dict[tuple[int, int], Pair] = {}
     grey = luminance(prints.thumbs[rows])
-    least = least_similarity(grey)
+    least = least_similarity(grey) if least is None else least
     for pose, turns, flipped in poses(mirrored, turned):
         lying = posed(grey, turns, flipped)
         what = f"Comparing images{', ' + pose if pose else ''}"
