@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,9 @@ class ImportReport:
         """The detector and its pictures as they are written in a config; what is usual is left out."""
         import yaml
 
-        model = {"type": "cascade"} | self.options.model_dump(mode="json", exclude_defaults=True)
+        model: dict[str, Any] = {"type": "cascade"} | self.options.model_dump(
+            mode="json", exclude_defaults=True
+        )
         for part in ("backbone", "neck", "proposals"):
             if part in model:  # which part it is must be said, usual or not
                 model[part] = {"type": getattr(self.options, part).type} | model[part]
