@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +28,17 @@ from suite.progress import track
 from suite.report.flag import Flag
 from suite.run import Run
 
-__all__ = ["Detecting", "EvaluationRun", "Look", "evaluate", "evaluate_model", "look_at"]
+__all__ = [
+    "Detecting",
+    "EvaluationRun",
+    "Look",
+    "Operating",
+    "choose",
+    "evaluate",
+    "evaluate_model",
+    "judge",
+    "look_at",
+]
 
 PAGE = "report.html"
 _BATCH = 8
@@ -94,28 +104,67 @@ def evaluate_model(
     notes: list[tuple[Flag, str]] = [("warn", line) for reading in readings for line in reading.notes()]
     with Run.create(out, inputs=inputs) as run:
         choice = None
-        floor = NOT_FALLEN_FLOOR
-        origin = "given"
         if develop is not None:
-            look = look_at(detector, inspect_labelled(develop).data)
-            choice = choose_threshold(look.predictions, look.labelled, rule)
-            threshold, floor, origin = choice.threshold, choice.floor, f"chosen on {look.labelled.name}"
-            notes += _notes_on(choice, develop in sources)
-        elif threshold is None:
-            threshold, origin = detector.card.threshold, "the detector's own"
-        judged = []
-        for labelled in _named_apart([reading.data for reading in readings]):
-            look = look_at(detector, labelled)
-            found = evaluate(look.predictions, look.labelled, threshold, floor=floor, resamples=resamples)
-            judged.append(Judged(look.labelled, found, look.skipped))
-            prefix = "" if len(sources) == 1 else f"{_file_word(labelled.name)}."
-            run.add_metrics(found.metrics(prefix))
-            _write_lines(run.path(f"detections-{_file_word(labelled.name)}.jsonl"), look)
-            failure_table(found).write_csv(run.path(f"failures-{_file_word(labelled.name)}.csv"))
-        summary = {"detector": name, "threshold": f"{threshold:.4f}, {origin}", **_told(choice)}
-        summary["floor of not fallen"] = f"{floor:.4f}"
-        page = write_report(run.path(PAGE), judged, PageOptions(f"Evaluation of {name}", summary, notes))
-    return EvaluationRun(tuple(one.evaluation for one in judged), choice, page)
+            held = inspect_labelled(develop).data
+            choice = choose(detector, held, rule)
+            notes += notes_on(choice, develop in sources)
+            operating = Operating(choice.threshold, choice.floor, f"chosen on {held.name}")
+        elif threshold is not None:
+            operating = Operating(threshold, _floor(detector), "given")
+        else:
+            operating = Operating(detector.card.threshold, _floor(detector), "the detector's own")
+        told = told_of(choice)
+        sets = [reading.data for reading in readings]
+        found = judge(run, detector, sets, name, operating, resamples=resamples, told=told, notes=notes)
+    return EvaluationRun(found, choice, out / PAGE)
+
+
+@dataclass(frozen=True)
+class Operating:
+    """Scores from which people count as fallen and as not fallen, and where these numbers come from."""
+
+    threshold: float
+    floor: float
+    origin: str
+
+
+def choose(detector: Detecting, develop: LabelledSet, rule: ThresholdRule | None = None) -> Choice:
+    """The threshold, and the floor of not fallen, by ``rule`` on pictures that nothing is reported on."""
+    look = look_at(detector, develop)
+    return choose_threshold(look.predictions, look.labelled, rule)
+
+
+def judge(
+    run: Run,
+    detector: Detecting,
+    sets: Sequence[LabelledSet],
+    name: str,
+    operating: Operating,
+    *,
+    resamples: int = 1000,
+    told: Mapping[str, str] | None = None,
+    notes: Sequence[tuple[Flag, str]] = (),
+) -> tuple[Evaluation, ...]:
+    """Judge ``detector`` on each set; figures, detections, failures and the page go into ``run``."""
+    judged = []
+    for labelled in _named_apart(sets):
+        look = look_at(detector, labelled)
+        found = evaluate(
+            look.predictions, look.labelled, operating.threshold, floor=operating.floor, resamples=resamples
+        )
+        judged.append(Judged(look.labelled, found, look.skipped))
+        prefix = "" if len(sets) == 1 else f"{_file_word(labelled.name)}."
+        run.add_metrics(found.metrics(prefix))
+        _write_lines(run.path(f"detections-{_file_word(labelled.name)}.jsonl"), look)
+        failure_table(found).write_csv(run.path(f"failures-{_file_word(labelled.name)}.csv"))
+    summary = {
+        "detector": name,
+        "threshold": f"{operating.threshold:.4f}, {operating.origin}",
+        **(told or {}),
+    }
+    summary["floor of not fallen"] = f"{operating.floor:.4f}"
+    write_report(run.path(PAGE), judged, PageOptions(f"Evaluation of {name}", summary, notes))
+    return tuple(one.evaluation for one in judged)
 
 
 def look_at(detector: Detecting, labelled: LabelledSet, batch: int = _BATCH) -> Look:
@@ -142,7 +191,7 @@ def look_at(detector: Detecting, labelled: LabelledSet, batch: int = _BATCH) -> 
     return Look(replace(labelled, images=tuple(images)), tuple(predictions), tuple(skipped))
 
 
-def _notes_on(choice: Choice, reported: bool) -> list[tuple[Flag, str]]:
+def notes_on(choice: Choice, reported: bool) -> list[tuple[Flag, str]]:
     notes: list[tuple[Flag, str]] = []
     if choice.note:
         notes.append(("warn", choice.note))
@@ -152,7 +201,11 @@ def _notes_on(choice: Choice, reported: bool) -> list[tuple[Flag, str]]:
     return notes
 
 
-def _told(choice: Choice | None) -> dict[str, str]:
+def _floor(detector: Detecting) -> float:
+    return float(getattr(detector.card, "not_fallen_floor", NOT_FALLEN_FLOOR))
+
+
+def told_of(choice: Choice | None) -> dict[str, str]:
     if choice is None:
         return {}
     false = choice.false_fallen

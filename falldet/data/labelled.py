@@ -15,10 +15,10 @@ from falldet.detections import CLASSES
 class LabelledImage:
     """One picture and the n people in it.
 
-    ``boxes_px`` are (x1, y1, x2, y2) in pixels of the picture as it is seen (its EXIF turn applied), inside it and
-    of positive size; ``labels`` are places in the set's classes. ``tags`` are words on each person (lie, sit,
-    danger, ...) that evaluation is divided by. Pictures of one ``group`` (a clip, a scene) are alike and must not be
-    on both sides of a split.
+    ``boxes_px`` are (x1, y1, x2, y2) in pixels of the picture as it is seen (its EXIF turn applied), inside
+    it and of positive size; ``labels`` are places in the set's classes. ``tags`` are words on each person
+    (lie, sit, danger, ...) that evaluation is divided by. Pictures of one ``group`` (a clip, a scene) are
+    alike and must not be on both sides of a split.
     """
 
     path: Path

@@ -22,11 +22,13 @@ class ResNetOptions(Config):
     width_per_group: Count = 64
     """ResNeXt-101 32x4d has 32 groups of 4."""
     norm: Literal["batch", "group"] = "batch"
-    """`batch` norms keep their statistics, as detectors are fine-tuned; `group` ones (32 groups) are trained."""
+    """`batch` norms keep their statistics, as detectors are fine-tuned; `group` ones (32 groups) are
+    trained."""
     style: Literal["pytorch", "caffe"] = "pytorch"
     """Which convolution of a bottleneck has the stride: the 3x3 or the first 1x1."""
     deformable: Literal["none", "v1", "v2"] = "none"
-    """Deformable 3x3 convolutions in stages c3-c5: offsets alone (Dai et al. 2017) or with a mask (Zhu et al. 2018)."""
+    """Deformable 3x3 convolutions in stages c3-c5: offsets alone (Dai et al. 2017) or with a mask (Zhu et
+    al. 2018)."""
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 1
     """Stages that are not trained; 1 is the stem and c2."""
 
@@ -110,7 +112,8 @@ class CascadeHeadOptions(Config):
     box: BoxHeadOptions = BoxHeadOptions()
     pool_px: Count = 7
     finest_scale_px: Count = 56
-    """Regions smaller than twice this side are read from the finest level, twice as large from the next, ..."""
+    """Regions smaller than twice this side are read from the finest level, twice as large from the next,
+    ..."""
     ious: tuple[Share, ...] = (0.5, 0.6, 0.7)
     loss_weights: tuple[float, ...] = (1.0, 0.5, 0.25)
     stds: tuple[tuple[float, float, float, float], ...] = (
@@ -140,7 +143,8 @@ class CascadeOptions(Config):
     proposals: Proposals = RpnOptions()
     head: CascadeHeadOptions = CascadeHeadOptions()
     weights: Path | None = None
-    """Weights to start from: a model of falldet, or mmdet's or detectron2's that `import-weights` has checked."""
+    """Weights to start from: a model of falldet, or mmdet's or detectron2's that `import-weights` has
+    checked."""
 
 
 class DenseOptions(Config):

@@ -1,4 +1,5 @@
-"""NanoDet-m as published in ncnn's format, into our light detectors: backbone, neck, and the head's person class."""
+"""NanoDet-m as published in ncnn's format, into our light detectors: backbone, neck, and the head's person
+class."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ COCO_CLASSES, PERSON = 80, 0
 def load_nanodet(param: Path, backbone: ShuffleNet, laterals: nn.ModuleList, head: DenseHead) -> None:
     """Fill the three parts; every class of ``head`` starts as COCO's person.
 
-    Convolutions of the file are taken in their order, which is that of the network. Deformable ones start as plain
-    ones. Raises BadInput where the file is of another network.
+    Convolutions of the file are taken in their order, which is that of the network. Deformable ones start as
+    plain ones. Raises BadInput where the file is of another network.
     """
     convolutions = list(read_ncnn(param).items())
     plain = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]

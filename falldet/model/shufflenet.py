@@ -1,0 +1,124 @@
+"""ShuffleNetV2 (Ma et al. 2018) as NanoDet-m has it: batch norms folded into biases, LeakyReLU, three levels
+out."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import deform_conv2d
+
+from falldet.model.options import ShuffleNetOptions
+
+CHANNELS = {"0.5x": (48, 96, 192), "1.0x": (116, 232, 464), "1.5x": (176, 352, 704)}
+_STEM, _REPEATS = 24, (4, 8, 4)
+
+
+class ShuffleNet(nn.Module):
+    """Levels of stride 8, 16 and 32. Stages that are frozen keep their weights and are run without
+    gradients."""
+
+    strides = (8, 16, 32)
+
+    def __init__(self, options: ShuffleNetOptions) -> None:
+        super().__init__()
+        self.channels = CHANNELS[options.width]
+        self.conv1 = nn.Sequential(_conv(3, _STEM, 3, stride=2), _activation())
+        stages, before = [], _STEM
+        for channels, repeats in zip(self.channels, _REPEATS, strict=True):
+            deformable = options.deformable != "none" and channels == self.channels[-1]
+            units: list[nn.Module] = [Down(before, channels, deformable)]
+            units += [Unit(channels, deformable) for _ in range(repeats - 1)]
+            stages.append(nn.Sequential(*units))
+            before = channels
+        self.stage2, self.stage3, self.stage4 = stages
+        self.frozen_stages = options.frozen_stages
+        for part in self._parts()[: self.frozen_stages]:
+            part.requires_grad_(False)
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> tuple[Tensor, ...]:
+        """Features of stride 8, 16, 32."""
+        stem, *stages = self._parts()
+        features = functional.max_pool2d(stem(images), 3, stride=2, padding=1)
+        levels = []
+        for stage in stages:
+            features = stage(features)
+            levels.append(features)
+        return tuple(levels)
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.conv1, self.stage2, self.stage3, self.stage4]
+
+
+class Unit(nn.Module):
+    """Half of the channels pass, the others are convolved, then the halves are interleaved."""
+
+    def __init__(self, channels: int, deformable: bool) -> None:
+        super().__init__()
+        half = channels // 2
+        self.branch2 = _branch(half, half, 1, deformable)
+
+    def forward(self, features: Tensor) -> Tensor:
+        passed, convolved = features.chunk(2, 1)
+        return shuffled(torch.cat([passed, self.branch2(convolved)], 1))
+
+
+class Down(nn.Module):
+    """Halves the size: both branches are convolved."""
+
+    def __init__(self, before: int, channels: int, deformable: bool) -> None:
+        super().__init__()
+        half = channels // 2
+        self.branch1 = nn.Sequential(
+            _conv(before, before, 3, stride=2, groups=before), _conv(before, half, 1), _activation()
+        )
+        self.branch2 = _branch(before, half, 2, deformable)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return shuffled(torch.cat([self.branch1(features), self.branch2(features)], 1))
+
+
+class DeformableDepthwise(nn.Conv2d):
+    """A 3x3 depthwise convolution that learns where to look (v2, Zhu et al. 2018); begins as the plain one.
+
+    ``conv_offset`` gives nine (dy, dx), in pixels, and nine weights, doubled so that they begin at one.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, 3, stride, 1, groups=channels)
+        self.conv_offset = nn.Conv2d(channels, 27, 3, stride, 1)
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, input: Tensor) -> Tensor:
+        offset, mask = self.conv_offset(input).split([18, 9], 1)
+        weight = 2.0 * mask.sigmoid()
+        return deform_conv2d(
+            input, offset, self.weight, self.bias, (self.stride[0], self.stride[1]), (1, 1), mask=weight
+        )
+
+
+def shuffled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """The two halves of the channels, interleaved."""
+    n, channels, height, width = features.shape
+    return features.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(features.shape)
+
+
+def _branch(before: int, channels: int, stride: int, deformable: bool) -> nn.Sequential:
+    depthwise = (
+        DeformableDepthwise(channels, stride)
+        if deformable
+        else _conv(channels, channels, 3, stride, channels)
+    )
+    return nn.Sequential(
+        _conv(before, channels, 1), _activation(), depthwise, _conv(channels, channels, 1), _activation()
+    )
+
+
+def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups)
+
+
+def _activation() -> nn.LeakyReLU:
+    return nn.LeakyReLU(0.1, inplace=True)

@@ -1,0 +1,94 @@
+"""Where a detector's weights start from, by what the file is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from falldet.model.build import build_detector
+from falldet.model.dense import DenseHead
+from falldet.model.detector import CascadeRCNN
+from falldet.model.file import has_card, read_model
+from falldet.model.nanodet import NanoDet
+from falldet.model.options import CascadeOptions, Detector
+from falldet.model.pan import Pan
+from falldet.model.person import PersonProposals
+from falldet.model.shufflenet import ShuffleNet
+from falldet.model.weights.convert import start_from
+from falldet.model.weights.nanodet import load_nanodet
+from suite.errors import BadInput
+
+_NCNN = ".param"
+
+
+def started_detector(options: Detector, classes: Sequence[str]) -> CascadeRCNN | NanoDet:
+    """The detector with the weights its options name, or with random ones.
+
+    Taken are a model of falldet, NanoDet-m of ncnn (a .param file with its .bin beside it), for light
+    detectors, and what `import-weights` takes, for the others. Raises BadInput where the file does not fit
+    the detector.
+    """
+    detector = build_detector(options, len(classes))
+    path = options.weights
+    if path is None:
+        return detector
+    if not path.is_file():
+        raise BadInput("no such file", path, "model.weights names the weights to start from")
+    if path.suffix == _NCNN:
+        _start_from_nanodet(detector, path)
+    elif has_card(path):
+        _start_from_model(detector, path)
+    elif isinstance(options, CascadeOptions):
+        start_from(detector, path, options, classes)
+    else:
+        hint = "name a model of falldet, or NanoDet-m in ncnn's format (.param)"
+        raise BadInput("is neither, and a dense detector starts from nothing else", path, hint)
+    return detector
+
+
+def new_parameters(detector: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names of what starts from scratch, or nearly: the layers that tell classes apart."""
+    if isinstance(detector, NanoDet):
+        return ("bbox_head.outputs.",)
+    offsets = [name for name, _ in detector.named_parameters() if ".conv_offset." in name]
+    return ("roi_head.", *offsets)
+
+
+def depths(detector: nn.Module) -> dict[str, int]:
+    """How far each parameter is from the picture: stem, stages, neck, heads; for rates that fall towards
+    it."""
+    stages: dict[str, int] = {}
+    for name, _ in detector.named_parameters():
+        part, _, rest = name.partition(".")
+        first = rest.split(".")[0]
+        if part == "backbone":
+            stages[name] = int(first[-1]) if first.startswith(("layer", "stage")) else 0
+            stages[name] -= first.startswith("stage")  # stage2 is ShuffleNet's first
+        else:
+            stages[name] = 5 if part == "neck" else 6
+    return stages
+
+
+def _start_from_nanodet(detector: CascadeRCNN | NanoDet, path: Path) -> None:
+    head: DenseHead | None = None
+    if isinstance(detector, NanoDet):
+        head = detector.bbox_head
+    elif isinstance(detector.rpn_head, PersonProposals):
+        head = detector.rpn_head.head
+    backbone, neck = detector.backbone, detector.neck
+    if head is None or not isinstance(backbone, ShuffleNet) or not isinstance(neck, Pan):
+        what = "NanoDet-m fits a shufflenet backbone, a pan neck, and a dense head or person proposals"
+        raise BadInput(what, path, "change the detector, or name other weights")
+    load_nanodet(path, backbone, neck.lateral_convs, head)
+
+
+def _start_from_model(detector: nn.Module, path: Path) -> None:
+    given = read_model(path).detector.state_dict()
+    wanted = detector.state_dict()
+    wrong = sorted(wanted.keys() ^ given.keys())
+    wrong += [name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape]
+    if wrong:
+        raise BadInput(f"is of another architecture (first: {wrong[0]})", path, "use the options of its card")
+    detector.load_state_dict(given)
