@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  $$found -m venv .venv; \
 	fi; \
 	echo "Installing the tested versions (a minute or two)"; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spine,imcls,dev]'; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spine,imcls,falldet,mmdet,dev]'; \
 	touch $(STAMP)
 
 # OMP_NUM_THREADS=1: small networks gain little from a second core and lose much where it is busy.

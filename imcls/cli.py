@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suite.cli import LazyGroup, entry, recipe_file, with_config
+from suite.cli import LazyGroup, entry, print_table, recipe_file, with_config
 from suite.errors import BadInput
 
 if TYPE_CHECKING:
     from imcls.config import ImclsConfig
     from suite.config import Loaded
-    from suite.report.table import Table
 
 RECIPES = Path(__file__).with_name("configs")
-_FILE_COLUMNS = 200
 _PATH: Any = click.Path(path_type=Path)
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:NUMBER.")
 _ALLOW_CODE = click.option(
@@ -65,7 +63,7 @@ def check(loaded: Loaded[ImclsConfig]) -> None:
     from imcls.check import check_experiment
 
     checked = check_experiment(loaded.config)
-    _print(checked.table)
+    print_table(checked.table)
     for line in checked.warnings:
         click.echo(f"warning: {line}", err=True)
 
@@ -110,8 +108,8 @@ def split(out: Path | None, loaded: Loaded[ImclsConfig]) -> None:
 @with_config(_config, RECIPES)
 def train(out: Path | None, resume: bool, loaded: Loaded[ImclsConfig]) -> None:
     """Train the members, judge each on what it has not seen, and write the report."""
-    from imcls.run_folder import unfinished
     from suite.run import Run
+    from suite.unfinished import unfinished
 
     folder = out or Path("runs") / loaded.config.name
     if resume:
@@ -222,7 +220,7 @@ def ensemble(runs: tuple[Path, ...], method: Any, out: Path | None) -> None:
         for name, weight, accuracy in zip(found.names, weighting.weights, found.accuracies, strict=True)
     ]
     rows.append([f"ensemble ({weighting.method})", 1.0, found.accuracy])
-    _print(Table(["run", "weight", "accuracy"], rows))
+    print_table(Table(["run", "weight", "accuracy"], rows))
     gain = found.gain
     click.echo(f"{folder}: {gain.value:+.4f} over the best run (95 %: {gain.low:+.4f} to {gain.high:+.4f})")
 
@@ -254,7 +252,7 @@ def ablate(
 
     chosen = varied(vary, grid) if variants is None else read_variants(variants)
     folder = out or Path("runs") / f"{loaded.config.name}-ablation"
-    _print(table(run_ablation(loaded.config, chosen, seeds, folder)))
+    print_table(table(run_ablation(loaded.config, chosen, seeds, folder)))
     click.echo(f"The report: {folder / 'ablation.html'}")
 
 
@@ -318,7 +316,7 @@ def bench(
         config = load_config(_config(), recipe_file(what, RECIPES), settings).config
         voters = untrained(config, classes_of(config))
     speeds = measure(voters, image_files(config, 32), config.evaluation.tta, threads=threads, least_s=seconds)
-    _print(speed_table(speeds))
+    print_table(speed_table(speeds))
     if out is not None:
         with atomic_write(out, "w") as stream:
             json.dump({"metrics": metrics_dict(speed_metrics(speeds))}, stream, indent=2)
@@ -342,15 +340,6 @@ def _device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise BadInput(f"cannot be used ({reason})", where=f"--device {name}", hint="use cpu") from None
     return name
-
-
-def _print(table: Table) -> None:
-    import sys
-
-    from rich.console import Console
-
-    # In a file or a pipe nothing is as narrow as the 80 columns that rich would take it for.
-    Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS).print(table.to_rich())
 
 
 main = entry(imcls)

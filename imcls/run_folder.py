@@ -13,7 +13,7 @@ from imcls.member import CARD, members_of
 from imcls.voting.vote import Voters, load_voters
 from suite.config import Loaded, load_config
 from suite.errors import BadInput
-from suite.run import CONFIG, Run
+from suite.run import CONFIG
 
 _ENSEMBLE = "ensemble.json"
 
@@ -70,30 +70,6 @@ def source_of(path: Path) -> Source:
     return FolderSource(root=path)
 
 
-def unfinished(folder: Path, config: ImclsConfig, *, numbered: bool) -> Run:
-    """The run to go on with: that in ``folder``, or with ``numbered`` the newest of folder-2, folder-3, ...
-
-    Raises BadInput where there is none, where it has finished, and where it was made with other settings.
-    """
-    candidates = [folder]
-    while numbered and (following := folder.with_name(f"{folder.name}-{len(candidates) + 1}")).is_dir():
-        candidates.append(following)
-    newest = candidates[-1]
-    if not newest.is_dir():
-        raise BadInput("there is no run to go on with", where=newest, hint="leave out --resume to start it")
-    before, now = (_flat(one.model_dump(mode="json")) for one in (run_config(newest).config, config))
-    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if differing:
-        key = differing[0]
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-        raise BadInput(
-            f"was started with other settings ({key}: {before.get(key)}, now {now.get(key)}{more})",
-            where=newest,
-            hint="give the same settings, or start a new run without --resume",
-        )
-    return Run.resume(newest)
-
-
 def _run_of(folder: Path) -> Path:
     if (folder / _ENSEMBLE).is_file():
         from imcls.voting.ensemble import read_ensemble
@@ -101,13 +77,3 @@ def _run_of(folder: Path) -> Path:
         return read_ensemble(folder)[0][0]
     above = folder.absolute().parent.parent
     return above if (folder / CARD).is_file() and (above / CONFIG).is_file() else folder
-
-
-def _flat(value: object, key: str = "") -> dict[str, object]:
-    if not isinstance(value, dict):
-        return {key: value}
-    return {
-        name: leaf
-        for part, item in value.items()
-        for name, leaf in _flat(item, f"{key}.{part}".lstrip(".")).items()
-    }

@@ -20,9 +20,11 @@ from suite.errors import BackendUnavailable, BadInput, ConfigError, SuiteError, 
 
 if TYPE_CHECKING:
     from suite.config import Config
+    from suite.report.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 _INTERRUPTED = 130
+_FILE_COLUMNS = 200
 _BROKEN_PIPE = 141
 
 
@@ -113,6 +115,14 @@ def _run(command: click.Command, name: str) -> int:
             raise
         click.echo(str(unavailable), err=True)
         return unavailable.exit_code
+
+
+def print_table(table: Table) -> None:
+    """A table on the terminal, as wide as that is; in a file or a pipe, wide."""
+    from rich.console import Console
+
+    # In a file or a pipe nothing is as narrow as the 80 columns that rich would take it for.
+    Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS).print(table.to_rich())
 
 
 def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) -> Callable[[F], F]:
