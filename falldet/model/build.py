@@ -56,7 +56,7 @@ def build_neck(options: Neck, backbone: ResNet | ShuffleNet) -> Fpn | Pan:
         case FpnOptions():  # one level for each map and one coarser
             return Fpn(backbone.channels, backbone.strides, options)
         case PanOptions():  # one level for each map
-            return Pan(backbone.channels, options.channels, backbone.strides)
+            return Pan(backbone.channels, options, backbone.strides)
 
 
 def build_proposer(options: Proposals, neck: Fpn | Pan) -> RpnHead | PersonProposals:

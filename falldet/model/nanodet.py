@@ -25,7 +25,7 @@ class NanoDet(nn.Module):
         super().__init__()
         self.options = options
         self.backbone = ShuffleNet(options.backbone)
-        self.neck = Pan(self.backbone.channels, options.neck.channels)
+        self.neck = Pan(self.backbone.channels, options.neck)
         self.bbox_head = DenseHead(self.neck.channels, self.neck.strides, classes, options.bins)
 
     def forward(self, images: Float[Tensor, "n 3 h w"], sizes_px: Sequence[Size]) -> list[Found]:

@@ -38,8 +38,6 @@ class ShuffleNetOptions(Config):
 
     type: Literal["shufflenet"] = "shufflenet"
     width: Literal["0.5x", "1.0x", "1.5x"] = "1.0x"
-    deformable: Literal["none", "v2"] = "none"
-    """Deformable depthwise convolutions in the last stage."""
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 2
     """Stages that are not trained; 1 is the stem, 2 the first blocks."""
 
@@ -60,6 +58,9 @@ class PanOptions(Config):
 
     type: Literal["pan"] = "pan"
     channels: Count = 96
+    deformable: Literal["none", "v2"] = "none"
+    """A deformable convolution added to the coarsest level; it begins at zero, so that weights trained
+    without it stay what they were."""
 
 
 Neck = Annotated[FpnOptions | PanOptions, Field(discriminator="type")]
@@ -88,7 +89,7 @@ class PersonProposalOptions(Config):
     """Proposals from NanoDet's person head, which COCO has taught to find people in any pose."""
 
     type: Literal["person"] = "person"
-    after_nms: Count = 40
+    after_nms: Count = 24
     nms_iou: Share = 0.6
     score: Share = 0.02
 

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import deform_conv2d
 
 from falldet.model.options import ShuffleNetOptions
 
@@ -27,9 +26,8 @@ class ShuffleNet(nn.Module):
         self.conv1 = nn.Sequential(_conv(3, _STEM, 3, stride=2), _activation())
         stages, before = [], _STEM
         for channels, repeats in zip(self.channels, _REPEATS, strict=True):
-            deformable = options.deformable != "none" and channels == self.channels[-1]
-            units: list[nn.Module] = [Down(before, channels, deformable)]
-            units += [Unit(channels, deformable) for _ in range(repeats - 1)]
+            units: list[nn.Module] = [Down(before, channels)]
+            units += [Unit(channels) for _ in range(repeats - 1)]
             stages.append(nn.Sequential(*units))
             before = channels
         self.stage2, self.stage3, self.stage4 = stages
@@ -54,10 +52,10 @@ class ShuffleNet(nn.Module):
 class Unit(nn.Module):
     """Half of the channels pass, the others are convolved, then the halves are interleaved."""
 
-    def __init__(self, channels: int, deformable: bool) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.branch2 = _branch(half, half, 1, deformable)
+        self.branch2 = _branch(half, half, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         passed, convolved = features.chunk(2, 1)
@@ -67,36 +65,16 @@ class Unit(nn.Module):
 class Down(nn.Module):
     """Halves the size: both branches are convolved."""
 
-    def __init__(self, before: int, channels: int, deformable: bool) -> None:
+    def __init__(self, before: int, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.branch1 = nn.Sequential(
             _conv(before, before, 3, stride=2, groups=before), _conv(before, half, 1), _activation()
         )
-        self.branch2 = _branch(before, half, 2, deformable)
+        self.branch2 = _branch(before, half, 2)
 
     def forward(self, features: Tensor) -> Tensor:
         return shuffled(torch.cat([self.branch1(features), self.branch2(features)], 1))
-
-
-class DeformableDepthwise(nn.Conv2d):
-    """A 3x3 depthwise convolution that learns where to look (v2, Zhu et al. 2018); begins as the plain one.
-
-    ``conv_offset`` gives nine (dy, dx), in pixels, and nine weights, doubled so that they begin at one.
-    """
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__(channels, channels, 3, stride, 1, groups=channels)
-        self.conv_offset = nn.Conv2d(channels, 27, 3, stride, 1)
-        nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)  # pyright: ignore[reportArgumentType]
-
-    def forward(self, input: Tensor) -> Tensor:
-        offset, mask = self.conv_offset(input).split([18, 9], 1)
-        weight = 2.0 * mask.sigmoid()
-        return deform_conv2d(
-            input, offset, self.weight, self.bias, (self.stride[0], self.stride[1]), (1, 1), mask=weight
-        )
 
 
 def shuffled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -105,14 +83,13 @@ def shuffled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     return features.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(features.shape)
 
 
-def _branch(before: int, channels: int, stride: int, deformable: bool) -> nn.Sequential:
-    depthwise = (
-        DeformableDepthwise(channels, stride)
-        if deformable
-        else _conv(channels, channels, 3, stride, channels)
-    )
+def _branch(before: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        _conv(before, channels, 1), _activation(), depthwise, _conv(channels, channels, 1), _activation()
+        _conv(before, channels, 1),
+        _activation(),
+        _conv(channels, channels, 3, stride, groups=channels),
+        _conv(channels, channels, 1),
+        _activation(),
     )
 
 

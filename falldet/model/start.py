@@ -53,7 +53,7 @@ def new_parameters(detector: nn.Module) -> tuple[str, ...]:
     if isinstance(detector, NanoDet):
         return ("bbox_head.outputs.",)
     offsets = [name for name, _ in detector.named_parameters() if ".conv_offset." in name]
-    return ("roi_head.", *offsets)
+    return ("roi_head.", "neck.deform_conv.", *offsets)
 
 
 def depths(detector: nn.Module) -> dict[str, int]:

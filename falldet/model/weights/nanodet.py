@@ -23,10 +23,7 @@ def load_nanodet(param: Path, backbone: ShuffleNet, laterals: nn.ModuleList, hea
     plain ones. Raises BadInput where the file is of another network.
     """
     convolutions = list(read_ncnn(param).items())
-    plain = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
-    offsets = {id(m.conv_offset) for m in plain if hasattr(m, "conv_offset")}
-    layers = [m for m in plain if id(m) not in offsets]
-    layers += [m for m in laterals if isinstance(m, nn.Conv2d)]
+    layers = [m for part in (backbone, laterals) for m in part.modules() if isinstance(m, nn.Conv2d)]
     outputs = []
     for convs, output in zip(head.convs, head.outputs, strict=True):
         layers += [m for m in convs.modules() if isinstance(m, nn.Conv2d)] + [output]
