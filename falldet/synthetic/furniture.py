@@ -10,7 +10,7 @@ from falldet.synthetic.textures import PATTERNS, Material, any_colour, near
 RNG = np.random.Generator
 
 
-def surface(rng: RNG, low: float = 0.1, high: float = 0.95, plain: float = 0.6) -> Material:
+def surface(rng: RNG, low: float | int = 0.1, high: float | int = 0.95, plain: float | int = 0.6) -> Material:
     """Any material of furniture."""
     colour = any_colour(rng, low, high)
     pattern = "plain" if rng.random() < plain else PATTERNS[rng.integers(len(PATTERNS))]
@@ -47,7 +47,7 @@ def metal(rng: RNG) -> Material:
 
 
 def bed(
-    rng: RNG, height_m: float, backrest_deg: float = 0.0, rails: bool = True
+    rng: RNG, height_m: float | int, backrest_deg: float | int = 0.0, rails: bool = True
 ) -> tuple[Thing, float, float]:
     """A bed whose mattress is at ``height_m``, its head towards +y; also its width and length (m).
 
@@ -96,7 +96,13 @@ def bed(
 
 
 def _rail(
-    thing: Thing, rng: RNG, x: float, length: float, height: float, frame: Material, board: Material
+    thing: Thing,
+    rng: RNG,
+    x: float | int,
+    length: float | int,
+    height: float | int,
+    frame: Material,
+    board: Material,
 ) -> None:
     start = float(rng.uniform(-0.3, 0.1)) * length
     end = length * float(rng.uniform(0.3, 0.45)) if start > -0.2 * length else start + 0.5 * length
@@ -116,7 +122,7 @@ SEAT_DEPTH_M = 0.48
 _RUBBER = Material((0.08, 0.08, 0.08), (0.1, 0.1, 0.1))
 
 
-def seat(rng: RNG, height_m: float, recline_deg: float, kind: str | None = None) -> Thing:
+def seat(rng: RNG, height_m: float | int, recline_deg: float | int, kind: str | None = None) -> Thing:
     """Something to sit on at ``height_m``, from a stool to a wheelchair; the seat's middle at the origin."""
     thing = Thing()
     kind = kind or str(rng.choice(["stool", "chair", "chair", "armchair", "sofa", "wheelchair", "bench"]))

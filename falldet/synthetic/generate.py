@@ -26,6 +26,7 @@ from suite.files import atomic_write
 from suite.progress import track
 
 _ATTEMPTS = 6
+_TRACE_PX = 30  # of a person without a label, this much may be seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class Studio:
             box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
             small = min(box[2] - box[0], box[3] - box[1]) < self.options.min_side_px
             if small or visible_share(person.vertices, view, mask) < self.options.min_visible:
-                clear &= mask.sum() < 30
+                clear = clear and int(mask.sum()) < _TRACE_PX
                 continue
             boxes.append(box)
             people.append(k)
@@ -118,8 +119,8 @@ def visible_share(vertices: Float[np.ndarray, "n 3"], view: View, mask: np.ndarr
 def synthesize(options: SyntheticOptions, out: Path) -> Path:
     """Write ``count`` pictures below ``out`` and a COCO file over them; gives its path.
 
-    Pictures that are there already are kept, so that an interrupted run goes on. Raises BadInput where the folder
-    holds pictures of other settings.
+    Pictures that are there already are kept, so that an interrupted run goes on. Raises BadInput where the
+    folder holds pictures of other settings.
     """
     out = Path(out)
     _claim(out, options)

@@ -28,7 +28,7 @@ class Person:
     vertices: np.ndarray
     solids: list[Solid]
     thing: Thing
-    support_m: float
+    support_m: float | int
     cover: list[Solid] = field(default_factory=list)
 
 
@@ -49,9 +49,21 @@ def draw_shape(rng: RNG) -> BodyShape:
     )  # fmt: skip
 
 
+_FLAT = ("supine", "prone", "side", "sprawled")
+_LYING_DRAWS = 3
+_ON_GROUND_M = 0.08
+
+
 def draw_person(kind: str, body: ShapedBody, wardrobe: Wardrobe, rng: RNG) -> Person:
     """A person of this shape in a posture of this kind."""
     posture = draw_posture(kind, body, rng)
+    for _ in range(_LYING_DRAWS):
+        if posture.bearing not in ("floor", "bed") or not kind.endswith(_FLAT):
+            break
+        vertices = _lying(body, posture)
+        if vertices[body.body.part("trunk", "hips"), 2].min() < _ON_GROUND_M:
+            break
+        posture = draw_posture(kind, body, rng)  # propped up on its limbs, as nobody lies
     wear = outfit(rng)
     match posture.bearing:
         case "feet":
@@ -82,7 +94,7 @@ def draw_person(kind: str, body: ShapedBody, wardrobe: Wardrobe, rng: RNG) -> Pe
     return Person(posture, vertices, solids, thing, support, cover)
 
 
-def _not_below(solid: Solid, level_m: float) -> Solid:
+def _not_below(solid: Solid, level_m: float | int) -> Solid:
     vertices = solid.vertices.copy()
     vertices[:, 2] = np.maximum(vertices[:, 2], level_m - 0.01)
     return Solid(vertices, solid.faces, solid.material, solid.places, solid.normals)
@@ -96,6 +108,7 @@ def _on_feet(body: ShapedBody, posture: Posture) -> np.ndarray:
 
 
 def _lying(body: ShapedBody, posture: Posture) -> np.ndarray:
+    """Laid down."""
     vertices = body.posed_vertices([posture.pose])[0].astype(np.float64) @ posture.root.T
     vertices = vertices @ at_rest(vertices, body.body.faces).T
     vertices -= (*vertices[:, :2].mean(axis=0), vertices[:, 2].min() + SINK_M)
@@ -182,7 +195,7 @@ def _against_backrest(body: ShapedBody, posture: Posture, rng: RNG) -> tuple[np.
     return vertices, bed, height
 
 
-def _blanket(vertices: np.ndarray, level_m: float, rng: RNG) -> list[Solid]:
+def _blanket(vertices: np.ndarray, level_m: float | int, rng: RNG) -> list[Solid]:
     """A blanket over the lower body: a surface just above the highest of what lies below each place."""
     from scipy.ndimage import gaussian_filter, maximum_filter
 

@@ -32,7 +32,7 @@ class Posture:
     pose: BodyPose
     root: np.ndarray
     bearing: Bearing
-    recline_deg: float = 0.0
+    recline_deg: float | int = 0.0
 
 
 class _Limbs:
@@ -44,10 +44,18 @@ class _Limbs:
         names = body.body.bones
         self._at = {name: body.joints[k] for k, name in enumerate(names)}
 
-    def u(self, low: float, high: float) -> float:
+    def u(self, low: float | int, high: float | int) -> float:
         return float(self.rng.uniform(low, high))
 
-    def spine(self, flex: float, bend: float = 0.0, twist: float = 0.0) -> None:
+    def joints(self, names: tuple[str, ...]) -> list[int]:
+        """Where these bones are."""
+        return [self.body.body.bones.index(name) for name in names]
+
+    def side(self) -> int:
+        """Left or right."""
+        return 1 if self.rng.random() < 0.5 else -1
+
+    def spine(self, flex: float | int, bend: float | int = 0.0, twist: float | int = 0.0) -> None:
         for name, share in (
             ("spine05", 0.15),
             ("spine04", 0.25),
@@ -57,12 +65,18 @@ class _Limbs:
         ):
             self.turns[name] = np.array([flex, bend, twist]) * share
 
-    def head(self, nod: float, tilt: float = 0.0, turn: float = 0.0) -> None:
+    def head(self, nod: float | int, tilt: float | int = 0.0, turn: float | int = 0.0) -> None:
         for name in ("neck01", "neck02", "neck03", "head"):
             self.turns[name] = np.array([nod, tilt, turn]) / 4
 
     def leg(
-        self, side: int, hip: float, knee: float, out: float = 0.0, roll: float = 0.0, ankle: float = 0.0
+        self,
+        side: int,
+        hip: float | int,
+        knee: float | int,
+        out: float | int = 0.0,
+        roll: float | int = 0.0,
+        ankle: float | int = 0.0,
     ) -> None:
         """Hip and knee flexion, the thigh ``out`` to its side and turned out by ``roll``, toes up."""
         s = "L" if side > 0 else "R"
@@ -71,7 +85,9 @@ class _Limbs:
         self.turns[f"lowerleg01.{s}"] = np.array([knee, 0, 0])
         self.turns[f"foot.{s}"] = np.array([-ankle, 0, 0])
 
-    def arm(self, side: int, down: float, forward: float, elbow: float, twist: float = 0.0) -> None:
+    def arm(
+        self, side: int, down: float | int, forward: float | int, elbow: float | int, twist: float | int = 0.0
+    ) -> None:
         """Upper arm ``down`` degrees below shoulder level and ``forward`` of the side; elbow flexion."""
         s = "L" if side > 0 else "R"
         upper = _unit(self._at[f"lowerarm01.{s}"] - self._at[f"upperarm01.{s}"])
@@ -111,7 +127,7 @@ class _Limbs:
         return BodyPose({name: (float(t[0]), float(t[1]), float(t[2])) for name, t in self.turns.items()})
 
 
-Draw = Callable[[_Limbs], tuple[np.ndarray, Bearing, float]]
+Draw = Callable[[_Limbs], tuple[np.ndarray, Bearing, float | int]]
 
 
 def _stand(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
@@ -124,7 +140,7 @@ def _stand(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
 
 
 def _walk(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
-    stride, lead = b.u(12, 32), b.rng.choice([1, -1])
+    stride, lead = b.u(12, 32), b.side()
     b.spine(b.u(0, 22), b.u(-4, 4), b.u(-8, 8))
     b.head(b.u(-8, 20), 0, b.u(-30, 30))
     b.leg(lead, stride, b.u(2, 22), b.u(-6, 0))
@@ -215,7 +231,7 @@ def _side(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
     for side in (1, -1):
         b.leg(side, b.u(-10, 30) + 75 * curl, b.u(5, 40) + 75 * curl, b.u(-6, 10), 0, -20)
         b.arm(side, b.u(-60, 60), b.u(60, 100), b.u(10, 120))
-    lying = _about("y", 90 * b.rng.choice([1, -1]))
+    lying = _about("y", 90 * b.side())
     return _about("x", b.u(-12, 12)) @ lying, "floor", 0.0
 
 
@@ -231,7 +247,7 @@ def _sprawled(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
 
 def _propped(b: _Limbs) -> tuple[np.ndarray, Bearing, float]:
     """Half up on a hand or an elbow behind or beside the body."""
-    recline, low = b.u(35, 65), b.rng.choice([1, -1])
+    recline, low = b.u(35, 65), b.side()
     b.spine(b.u(5, 30), b.u(-15, 15), b.u(-25, 25))
     b.head(b.u(5, 40), b.u(-10, 10), b.u(-50, 50))
     for side in (1, -1):
@@ -352,6 +368,16 @@ KINDS: dict[str, tuple[bool, float, Draw]] = {
 """Kinds of postures: whether fallen, how common among those alike, and what draws them."""
 
 
+_LIMP = ("supine", "prone", "side", "sprawled", "slumped")
+"""Postures in which limbs sink: of several draws the flattest is taken."""
+_SINKING = (
+    "head",
+    *("wrist.L", "lowerarm01.L", "foot.L", "lowerleg01.L"),
+    *("wrist.R", "lowerarm01.R", "foot.R", "lowerleg01.R"),
+)
+_DRAWS = 4
+
+
 def draw_kind(fallen: bool, rng: np.random.Generator) -> str:
     """A kind of posture by how common it is."""
     names = [name for name, (down, _, _) in KINDS.items() if down == fallen]
@@ -362,12 +388,17 @@ def draw_kind(fallen: bool, rng: np.random.Generator) -> str:
 def draw_posture(kind: str, body: ShapedBody, rng: np.random.Generator) -> Posture:
     """Joint angles of this kind for this person."""
     fallen, _, draw = KINDS[kind]
-    limbs = _Limbs(body, rng)
-    root, bearing, recline = draw(limbs)
-    return Posture(kind, fallen, limbs.pose(), root, bearing, recline)
+    drawn = []
+    for _ in range(_DRAWS if kind.removeprefix("bed_") in _LIMP else 1):
+        limbs = _Limbs(body, rng)
+        root, bearing, recline = draw(limbs)
+        posture = Posture(kind, fallen, limbs.pose(), root, bearing, recline)
+        heights = (body.posed_joints(posture.pose) @ root.T)[limbs.joints(_SINKING), 2]
+        drawn.append((float(np.ptp(heights)), posture))
+    return min(drawn, key=lambda scored: scored[0])[1]
 
 
-def _about(axis: Literal["x", "y", "z"], angle_deg: float) -> np.ndarray:
+def _about(axis: Literal["x", "y", "z"], angle_deg: float | int) -> np.ndarray:
     return so3_exp(np.deg2rad(angle_deg) * np.eye(3)["xyz".index(axis)])
 
 

@@ -112,7 +112,7 @@ def _light(
 
 
 def _interleaved(size: tuple[int, int], rng: RNG) -> np.ndarray:
-    """Unit directions, sixteen spread over the sphere in blocks of 4 x 4: the mean of a block has no noise."""
+    """Unit directions, sixteen over the sphere in blocks of 4 x 4: the mean of a block has no noise."""
     k = np.arange(16) + 0.5
     z, turn = 1 - k / 8, k * np.pi * (1 + 5**0.5)  # a spiral of golden angles
     ring = np.sqrt(1 - z**2)

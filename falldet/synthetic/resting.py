@@ -1,8 +1,8 @@
-"""How bodies come to rest on what bears them: no one floats, no one sinks, no one stands on a fingertip.
+"""How bodies come to rest on what bears them: no one floats, sinks, or stands on a fingertip.
 
-A body that lies is taken as rigid: it rests on a face of its convex hull above which its centre of mass
-stands; of those, the one nearest to how it was meant to lie. A body on its feet gets ankles that lay the
-soles flat and a lean that brings its centre of mass over them.
+A body that lies is taken as rigid: it rests on a face of its convex hull above which its centre of mass is;
+of those, one that is low and near to how it was meant to lie. A body on its feet gets ankles that lay the soles
+flat and a lean that brings its centre of mass over them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 
 from suite.body import BodyPose, ShapedBody
 
+_TURN_M = 0.25
+"""A rest that is a radian (squared) further away must be so much lower to be taken."""
 SINK_M = 0.006
 """Flesh and clothes give way by this much."""
 
@@ -19,7 +21,7 @@ SINK_M = 0.006
 def at_rest(
     vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"], most_deg: float = 50.0
 ) -> Float[np.ndarray, "3 3"]:
-    """The turn that brings a rigid body to the nearest of its stable rests on level ground.
+    """The turn that brings a rigid body to a stable rest on level ground: a near one, and a low one.
 
     Where no stable rest is within ``most_deg``, the nearest face of the hull is taken, stable or not.
     """
@@ -42,8 +44,11 @@ def at_rest(
         inside &= np.einsum("ij,ij->i", foot - p, into) / np.where(length > 0, length, 1) > -0.02
     down = -normals[:, 2]
     within = inside & (down > np.cos(np.deg2rad(most_deg)))
-    best = int(np.argmax(np.where(within, down, -2))) if within.any() else int(np.argmax(down))
-    return _turn_down(normals[best])
+    if not within.any():
+        return _turn_down(normals[int(np.argmax(down))])
+    height_m = -(normals @ centre + offsets)  # of the centre of mass above each face
+    turn_rad = np.arccos(np.clip(down, -1, 1))
+    return _turn_down(normals[int(np.argmin(np.where(within, height_m + _TURN_M * turn_rad**2, np.inf)))])
 
 
 def centre_of_mass(

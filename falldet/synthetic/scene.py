@@ -27,7 +27,7 @@ class Placed:
     fallen: bool
     vertices: np.ndarray
     solids: list[Solid]
-    support_m: float
+    support_m: float | int
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def draw_scene(
     return scene
 
 
-def _place_person(scene: Scene, person: Person, spread: float, rng: RNG) -> None:
+def _place_person(scene: Scene, person: Person, spread: float | int, rng: RNG) -> None:
     for _ in range(14):
         yaw = float(rng.uniform(0, 2 * np.pi))
         x, y = (float(rng.uniform(-0.5, 0.5) * scene.size_m[k] * spread) for k in (0, 1))
@@ -237,7 +237,7 @@ def _walls(scene: Scene, rng: RNG) -> None:
     scene.solids.extend(thing.solids)
 
 
-def _on_wall(part: Thing, length: float, at: float, h: float, rng: RNG) -> None:
+def _on_wall(part: Thing, length: float | int, at: float | int, h: float | int, rng: RNG) -> None:
     """A door, a window, a picture, a panel or a radiator."""
     x = float(rng.uniform(-0.4, 0.4)) * length
     match rng.choice(["door", "window", "picture", "panel", "radiator"]):

@@ -14,7 +14,7 @@ from falldet.synthetic.textures import Material
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """Triangles of one material; ``places`` (m) is where vertices are in its pattern; ``normals`` if smooth."""
+    """Triangles of one material; ``places`` (m) are vertices in its pattern; ``normals`` if smooth."""
 
     vertices: Float[np.ndarray, "n 3"]
     faces: Int[np.ndarray, "m 3"]
@@ -27,11 +27,11 @@ class Solid:
 class Block:
     """A box that nobody may be inside: centre (m), half sizes (m), and its turn about z."""
 
-    centre: tuple[float, float, float]
-    half: tuple[float, float, float]
-    yaw_rad: float = 0.0
+    centre: tuple[float | int, float | int, float | int]
+    half: tuple[float | int, float | int, float | int]
+    yaw_rad: float | int = 0.0
 
-    def inside(self, points: Float[np.ndarray, "n 3"], margin_m: float = 0.0) -> Bool[np.ndarray, " n"]:
+    def inside(self, points: Float[np.ndarray, "n 3"], margin_m: float | int = 0.0) -> Bool[np.ndarray, " n"]:
         """Which points are deeper inside than ``margin_m``."""
         c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
         d = points - np.asarray(self.centre)
@@ -47,7 +47,7 @@ class Thing:
     blocks: list[Block] = field(default_factory=list)
 
     def box(
-        self, centre: tuple, size: tuple, material: Material, solid: bool = True, tilt_rad: float = 0.0
+        self, centre: tuple, size: tuple, material: Material, solid: bool = True, tilt_rad: float | int = 0.0
     ) -> None:
         """A box, turned about its own x by ``tilt_rad``."""
         vertices = (_CUBE - 0.5) * np.asarray(size)
@@ -61,7 +61,9 @@ class Thing:
         if solid and not tilt_rad:
             self.blocks.append(Block(_triple(centre), _triple(np.asarray(size) / 2)))
 
-    def tube(self, start: tuple, end: tuple, radius_m: float, material: Material, sides: int = 8) -> None:
+    def tube(
+        self, start: tuple, end: tuple, radius_m: float | int, material: Material, sides: int = 8
+    ) -> None:
         """A closed cylinder between two points."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         axis = (b - a) / np.linalg.norm(b - a)
@@ -77,7 +79,9 @@ class Thing:
         faces = np.concatenate([np.stack(three, axis=1) for three in corners])
         self.solids.append(Solid(vertices, faces, material, vertices))
 
-    def ring(self, centre: tuple, radius_m: float, thick_m: float, material: Material, axis: int = 0) -> None:
+    def ring(
+        self, centre: tuple, radius_m: float | int, thick_m: float | int, material: Material, axis: int = 0
+    ) -> None:
         """A wheel's rim across axis 0 (x) or 1 (y)."""
         angle = np.linspace(0, 2 * np.pi, 19)
         u, w = np.eye(3)[1 - axis], np.eye(3)[2]
@@ -99,7 +103,7 @@ class Thing:
         vertices = grid.reshape(-1, 3)
         self.solids.append(Solid(vertices, faces, material, vertices, vertex_normals(vertices, faces)))
 
-    def ball(self, centre: tuple, half: tuple, material: Material, power: float = 0.5) -> None:
+    def ball(self, centre: tuple, half: tuple, material: Material, power: float | int = 0.5) -> None:
         """A cushion: a superellipsoid, the squarer the smaller ``power``."""
         lat, lon = np.meshgrid(
             np.linspace(-np.pi / 2, np.pi / 2, 9), np.linspace(-np.pi, np.pi, 17), indexing="ij"
@@ -113,7 +117,9 @@ class Thing:
         )
         self.sheet(np.asarray(centre) + grid * np.asarray(half), material)
 
-    def placed(self, x_m: float, y_m: float, yaw_rad: float, z_m: float = 0.0) -> Thing:
+    def placed(
+        self, x_m: float | int, y_m: float | int, yaw_rad: float | int, z_m: float | int = 0.0
+    ) -> Thing:
         """Turned about z and moved; patterns stay with it."""
         c, s = np.cos(yaw_rad), np.sin(yaw_rad)
         R = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
@@ -132,7 +138,7 @@ class Thing:
         return Thing(solids, blocks)
 
 
-def _triple(values: Iterable[float]) -> tuple[float, float, float]:
+def _triple(values: Iterable[float | int]) -> tuple[float, float, float]:
     x, y, z = (float(v) for v in values)
     return x, y, z
 

@@ -22,12 +22,12 @@ class Material:
     colour: tuple[float, float, float]
     second: tuple[float, float, float]
     pattern: Pattern = "plain"
-    scale_m: float = 0.3
-    noise: float = 0.15
-    grain: float = 0.05
-    gloss: float = 0.0
+    scale_m: float | int = 0.3
+    noise: float | int = 0.15
+    grain: float | int = 0.05
+    gloss: float | int = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
-    creases: float = 0.0
+    creases: float | int = 0.0
     """How much darker and lighter folds of cloth are."""
 
 
@@ -45,9 +45,8 @@ def albedo(
             mix = ((p / s) % 1 < 0.03) | ((q / s) % 1 < 0.03)
         case "planks":
             row = np.floor(p / s)
-            mix = (_hash(row, np.floor(q / (s * 7) + _hash(row, row * 0))) * 0.9) + (
-                ((p / s) % 1) < 0.03
-            ) * 0.6
+            tone = _hash(row, np.floor(q / (s * 7) + _hash(row, row * 0)))
+            mix = np.minimum(0.9 * tone + 0.6 * ((p / s) % 1 < 0.03), 1)
         case "stripes":
             mix = (p / s) % 1 < 0.5
         case "checks":
@@ -73,7 +72,9 @@ def folds(p_m: Float[np.ndarray, " n"], q_m: Float[np.ndarray, " n"]) -> Float[n
     return 0.6 * (_lookup(5, p_m * 0.5, bent * 2.4) - 0.5) + 0.4 * (_lookup(6, p_m, bent * 1.6) - 0.5)
 
 
-def any_colour(rng: np.random.Generator, low: float = 0.08, high: float = 0.95) -> tuple[float, float, float]:
+def any_colour(
+    rng: np.random.Generator, low: float | int = 0.08, high: float | int = 0.95
+) -> tuple[float, float, float]:
     """Greys, muted and now and then strong colours."""
     kind = rng.random()
     if kind < 0.3:
@@ -86,7 +87,7 @@ def any_colour(rng: np.random.Generator, low: float = 0.08, high: float = 0.95) 
 
 
 def near(
-    colour: tuple[float, float, float], rng: np.random.Generator, by: float = 0.15
+    colour: tuple[float, float, float], rng: np.random.Generator, by: float | int = 0.15
 ) -> tuple[float, float, float]:
     """A colour like this one, lighter or darker."""
     factor = 1 + rng.uniform(-by, by)

@@ -63,7 +63,7 @@ def outfit(rng: RNG) -> Outfit:
         parts["foot"], loose["foot"] = Material(dark, dark, gloss=0.1), 0.008
     parts["hair"] = skin if bald else hair
     loose["hair"] = 0.0 if bald else float(rng.uniform(0.006, 0.03))
-    parts["eye"] = Material((0.25, 0.2, 0.18), (0.1, 0.1, 0.1), noise=0, grain=0)
+    parts["eye"] = Material((0.25, 0.2, 0.18), (0.1, 0.1, 0.1), noise=0.0, grain=0.0)
     return Outfit(parts, loose, skirt, end, not bald and rng.random() < 0.35)
 
 

@@ -24,7 +24,7 @@ from suite.errors import BadInput, did_you_mean
 from suite.geometry.mesh import Mesh
 from suite.geometry.rotations import so3_exp
 
-Turn = tuple[float, float, float]
+Turn = tuple[float | int, float | int, float | int]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class BodyShape:
     1 (old); the others are how much of it there is. Grown-ups of usual height have a ``height`` of about 1/3.
     """
 
-    gender: float = 0.5
-    age: float = 0.67
-    muscle: float = 0.5
-    weight: float = 0.5
-    height: float = 0.35
-    proportions: float = 0.5
+    gender: float | int = 0.5
+    age: float | int = 0.67
+    muscle: float | int = 0.5
+    weight: float | int = 0.5
+    height: float | int = 0.35
+    proportions: float | int = 0.5
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
