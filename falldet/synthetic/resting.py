@@ -1,8 +1,8 @@
 """How bodies come to rest on what bears them: no one floats, sinks, or stands on a fingertip.
 
 A body that lies is taken as rigid: it rests on a face of its convex hull above which its centre of mass is;
-of those, one that is low and near to how it was meant to lie. A body on its feet gets ankles that lay the soles
-flat and a lean that brings its centre of mass over them.
+of those, one that is low and near to how it was meant to lie. A body on its feet gets ankles that lay the
+soles flat and a lean that brings its centre of mass over them.
 """
 
 from __future__ import annotations
