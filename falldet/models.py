@@ -24,7 +24,9 @@ def shipped_names() -> tuple[str, ...]:
 def model_file(name: str | Path = DEFAULT) -> Path:
     """The file, or for mmdet the folder, that ``name`` stands for: a shipped model, a file, a run's
     folder."""
-    path = Path(name)
+    path, names = Path(name), shipped_names()
+    if str(name) in names:  # whatever lies in the folder where we are
+        return SHIPPED / f"{name}.safetensors"
     if path.is_dir():
         found = [path / _FILE, path / _MMDET, path / "model" / _MMDET]
         for file in found:
@@ -33,12 +35,8 @@ def model_file(name: str | Path = DEFAULT) -> Path:
         raise BadInput("holds no model", path, f"name the folder of a run of `falldet train`, with {_FILE}")
     if path.is_file():
         return path
-    shipped = SHIPPED / f"{name}.safetensors"
-    if shipped.is_file():
-        return shipped
-    names = shipped_names()
     guess = did_you_mean(str(name), names)
-    hint = f"did you mean {guess}?" if guess else f"shipped are {', '.join(names)}"
+    hint = f"did you mean {guess}?" if guess else f"shipped are: {', '.join(names) or 'none'}"
     raise BadInput("no such model, file or folder", name, hint)
 
 

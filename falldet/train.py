@@ -22,12 +22,13 @@ from falldet.config import FalldetConfig
 from falldet.data.batches import Batch, Pool, TrainBatches
 from falldet.data.formats.read import read_labelled
 from falldet.data.labelled import LabelledSet
+from falldet.data.options import CocoSource
 from falldet.data.split import hold_back
 from falldet.evaluate import Detecting, Operating, choose, judge, look_at, notes_on, told_of
 from falldet.metrics.ranking import ap50
 from falldet.metrics.thresholds import Choice
 from falldet.model.file import Model, ModelCard, options_of, write_model
-from falldet.model.start import depths, new_parameters, started_detector
+from falldet.model.start import NCNN, depths, new_parameters, started_detector
 from falldet.model.target import Sizes, Target
 from suite.engine.distributed import rank_and_world
 from suite.engine.loop import Trained, fit
@@ -54,6 +55,7 @@ def train(config: FalldetConfig, run: Run, resume: bool = False) -> None:
     if rank_and_world()[1] > 1:
         raise BadInput("was started by several processes", where="falldet train", hint="start it as one")
     sets = read_sets(config)
+    record_inputs(config, run)
     if config.engine == "mmdet":
         _train_mmdet(config, sets, run)
         return
@@ -84,6 +86,20 @@ def read_sets(config: FalldetConfig) -> Sets:
         learned[0], develop = hold_back(learned[0], data.develop_share, config.train.seed)
     pools = tuple(Pool(one, pool.share) for one, pool in zip(learned, data.train, strict=True))
     return Sets(pools, develop, tuple(read_labelled(source) for source in data.test))
+
+
+def record_inputs(config: FalldetConfig, run: Run) -> None:
+    """Note hashes of the COCO files and of the weights to start from, those that are not noted yet."""
+    data = config.data
+    sources = [*(pool.source for pool in data.train), data.develop, *data.test]
+    files = [source.file for source in sources if isinstance(source, CocoSource)]
+    if config.engine == "suite" and config.model.weights is not None:
+        weights = config.model.weights
+        files += [weights, weights.with_suffix(".bin")] if weights.suffix == NCNN else [weights]
+    noted = {entry["path"] for entry in run.inputs}  # by a run that is taken up again
+    for file in dict.fromkeys(files):
+        if str(file) not in noted and file.is_file():  # what is missing is told where it is read
+            run.add_input(file)
 
 
 class Learner(nn.Module):
@@ -181,9 +197,10 @@ def _identity(config: FalldetConfig) -> str:
 def _train_mmdet(config: FalldetConfig, sets: Sets, run: Run) -> None:
     from falldet.mmdet_engine import train_mmdet
 
-    if len(sets.pools) > 1:
+    pool, *others = sets.pools
+    if others:
         raise BadInput("mmdet learns from one set here", "data.train", "join them with `falldet convert`")
-    model = train_mmdet(config.mmdet, sets.pools[0].labelled, sets.develop, run.folder / "model")
+    model = train_mmdet(config.mmdet, pool.labelled, sets.develop, run.folder / "model")
     choice = choose(model, sets.develop, config.evaluation.threshold)
     _judge(run, model, config, sets, choice)
 

@@ -42,8 +42,15 @@ def augmented(
     return sample._replace(rgb=with_camera_faults(recoloured(rgb, options, rng), options, rng))
 
 
-def placed(sample: Sample, canvas_px: int, options: AugmentOptions, rng: np.random.Generator) -> Sample:
-    """The picture scaled, turned, stretched and moved on a square canvas."""
+def placed(
+    sample: Sample,
+    canvas_px: int,
+    options: AugmentOptions,
+    rng: np.random.Generator,
+    seen_px: tuple[int, int] | None = None,
+) -> Sample:
+    """The picture scaled, turned, stretched and moved on a square canvas, of which ``seen_px`` (width,
+    height) at the upper left are kept."""
     height, width = sample.rgb.shape[:2]
     low, high = np.log(options.scale)
     scale = canvas_px / max(height, width) * np.exp(rng.uniform(low, high))
@@ -55,20 +62,24 @@ def placed(sample: Sample, canvas_px: int, options: AugmentOptions, rng: np.rand
     spare = np.abs(canvas_px - scale * np.array([width, height])) / 2
     centre = canvas_px / 2 + rng.uniform(-1, 1, 2) * (spare + options.shift * canvas_px / 2)
     move = centre - linear @ (np.array([width, height]) / 2)
-    return warped(sample, np.concatenate([linear, move[:, None]], 1), canvas_px, options.smallest_share)
+    seen = seen_px or (canvas_px, canvas_px)
+    return warped(sample, np.concatenate([linear, move[:, None]], 1), seen, options.smallest_share)
 
 
 def warped(
-    sample: Sample, map_canvas_picture: Float64[np.ndarray, "2 3"], canvas_px: int, smallest_share: float
+    sample: Sample,
+    map_canvas_picture: Float64[np.ndarray, "2 3"],
+    size_px: tuple[int, int],
+    smallest_share: float,
 ) -> Sample:
-    """The picture under an affine map, and the people of whom enough is left."""
+    """The picture under an affine map, ``size_px`` wide and high, and the people of whom enough is left."""
     linear, move = map_canvas_picture[:, :2], map_canvas_picture[:, 2]
     to_centres = move + linear @ np.array([0.5, 0.5]) - 0.5  # cv2 counts from the centre of the first pixel
     rgb = cv2.warpAffine(
         sample.rgb,
         np.concatenate([linear, to_centres[:, None]], 1),
-        (canvas_px, canvas_px),
-        flags=cv2.INTER_AREA if np.linalg.det(linear) < 0.25 else cv2.INTER_LINEAR,
+        size_px,
+        flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(PAD, PAD, PAD),
     )
@@ -91,9 +102,8 @@ def mosaic(
         low = np.where([right, below], corner, 0)
         high = np.where([right, below], canvas_px, corner)
         side = int((high - low).max())
-        part = placed(sample, side, options, rng)
-        width, height = high - low
-        seen = _visible(part.rgb[:height, :width], part.boxes_px, part.labels, options.smallest_share)
+        width, height = (int(length) for length in high - low)
+        seen = placed(sample, side, options, rng, (width, height))
         canvas[low[1] : high[1], low[0] : high[0]] = seen.rgb
         boxes.append(seen.boxes_px + np.tile(low, 2).astype(np.float32))
         labels.append(seen.labels)

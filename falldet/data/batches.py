@@ -98,7 +98,7 @@ class TrainBatches:
         for place in range(number * self.batch_size, (number + 1) * self.batch_size):
             rng = np.random.default_rng([self.seed, epoch, place, 2])
             others = rng.integers(len(order), size=3) if rng.random() < self.augment.mosaic else ()
-            drawn = [self._sample(*order[k]) for k in (place, *others)]
+            drawn = [self._sample(*order[k].tolist()) for k in (place, *others)]
             samples.append(augmented(drawn, canvas_px, self.augment, rng))
         images = normalised(np.stack([sample.rgb for sample in samples]), self.pixels)
         targets = [

@@ -7,6 +7,7 @@ places are matched to people by how well score and box already agree with them (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
+from falldet.model.shufflenet import SLOPE, scaled_conv
 from falldet.model.target import Target
 
+PRIOR = 0.01
+"""Score of every place before training."""
 ALIGNED_PLACES, SCORE_POWER, IOU_POWER = 10, 1.0, 6.0
 """TOOD section 3.2.1: places for each person, and the powers of score and overlap in the alignment."""
 BOX_WEIGHT, BIN_WEIGHT = 2.0, 0.25
@@ -49,12 +53,15 @@ class DenseHead(nn.Module):
             nn.Sequential(*_separable(channels), *_separable(channels)) for _ in strides
         )
         self.outputs = nn.ModuleList(nn.Conv2d(channels, classes + 4 * bins, 1) for _ in strides)
+        for output in self.outputs:
+            _start_with_nobody(output, classes)
 
     def forward(self, levels: Sequence[Tensor]) -> Places:
         """Scores and distributions at all places."""
         logits, bins, centres, strides = [], [], [], []
         for level, convs, output, stride in zip(levels, self.convs, self.outputs, self.strides, strict=True):
-            said = output(convs(level)).flatten(2).transpose(1, 2)
+            # Scores and boxes in float32 also where the convolutions are computed in fewer bits.
+            said = output(convs(level)).float().flatten(2).transpose(1, 2)
             logits.append(said[..., : self.classes])
             bins.append(said[..., self.classes :].unflatten(-1, (4, self.bins)))
             place = _centres(level, stride)
@@ -128,7 +135,7 @@ def aligned(
     served = torch.nn.functional.one_hot(person.clamp(min=0), people).T.bool() & (person >= 0)
     alignment = alignment * served
     # The best place of each person shall be as sure as its box is good, the others in proportion.
-    peak = alignment.amax(1, keepdim=True).clamp(min=1e-9)
+    peak = alignment.amax(1, keepdim=True).clamp(min=torch.finfo(alignment.dtype).tiny)
     sure = (alignment / peak * (overlap * served).amax(1, keepdim=True)).amax(0)
     quality[torch.arange(len(scores), device=scores.device), target.labels[person.clamp(min=0)]] = sure
     return Match(person, quality)
@@ -167,10 +174,20 @@ def _centres(level: Tensor, stride: int) -> Float[Tensor, "p 2"]:
     return torch.stack([grid_x, grid_y], -1).flatten(0, 1)
 
 
+@torch.no_grad()
+def _start_with_nobody(output: nn.Module, classes: int) -> None:
+    """At first nearly every place says that nobody is there, as nearly every place must (Lin et al. 2017,
+    section 4.1)."""
+    assert isinstance(output, nn.Conv2d) and output.bias is not None
+    nn.init.normal_(output.weight, std=0.01)
+    nn.init.zeros_(output.bias)
+    output.bias[:classes] = -math.log(1 / PRIOR - 1)
+
+
 def _separable(channels: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-        nn.LeakyReLU(0.1, inplace=True),
-        nn.Conv2d(channels, channels, 1),
-        nn.LeakyReLU(0.1, inplace=True),
+        scaled_conv(channels, channels, 3, groups=channels),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        scaled_conv(channels, channels, 1),
+        nn.LeakyReLU(SLOPE, inplace=True),
     ]

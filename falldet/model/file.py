@@ -4,7 +4,7 @@ to use it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -94,13 +94,13 @@ def write_model(path: Path, detector: nn.Module, card: ModelCard, *, half: bool 
     from safetensors.torch import save
 
     state = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
-    for name, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise BadInput(
-                f"weights of {name} are not finite", path, "lower the learning rate, or clip the gradient"
-            )
+    if (name := _not_finite(state)) is not None:
+        hint = "lower the learning rate, or clip the gradient"
+        raise BadInput(f"weights of {name} are not finite", path, hint)
     if half:
         state = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+        if (name := _not_finite(state)) is not None:
+            raise BadInput(f"weights of {name} are too large for 16 bits", path, "store all (half: false)")
     with atomic_write(path) as stream:
         stream.write(save(state, metadata={_CARD: card.model_dump_json()}))
 
@@ -119,6 +119,8 @@ def read_model(path: Path) -> Model:
     if wrong:
         what = f"its weights are not those of the {card.model.type} detector on its card (first: {wrong[0]})"
         raise BadInput(what, path, _AGAIN)
+    if (name := _not_finite(state)) is not None:
+        raise BadInput(f"weights of {name} are not finite", path, _AGAIN)
     detector.load_state_dict({name: value.to(wanted[name].dtype) for name, value in state.items()})
     return Model(detector.eval(), card)
 
@@ -126,6 +128,14 @@ def read_model(path: Path) -> Model:
 def has_card(path: Path) -> bool:
     """Whether the file is a model of ours, by its header alone."""
     return path.suffix == SUFFIX and _CARD in _header(path)
+
+
+def _not_finite(state: Mapping[str, torch.Tensor]) -> str | None:
+    """The first of the weights with a number that is none."""
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            return name
+    return None
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:

@@ -11,6 +11,8 @@ from torch.nn import functional
 from falldet.model.options import ShuffleNetOptions
 
 CHANNELS = {"0.5x": (48, 96, 192), "1.0x": (116, 232, 464), "1.5x": (176, 352, 704)}
+SLOPE = 0.1
+"""Of the activations, below 0."""
 _STEM, _REPEATS = 24, (4, 8, 4)
 
 
@@ -23,7 +25,7 @@ class ShuffleNet(nn.Module):
     def __init__(self, options: ShuffleNetOptions) -> None:
         super().__init__()
         self.channels = CHANNELS[options.width]
-        self.conv1 = nn.Sequential(_conv(3, _STEM, 3, stride=2), _activation())
+        self.conv1 = nn.Sequential(scaled_conv(3, _STEM, 3, stride=2), _activation())
         stages, before = [], _STEM
         for channels, repeats in zip(self.channels, _REPEATS, strict=True):
             units: list[nn.Module] = [Down(before, channels)]
@@ -69,7 +71,9 @@ class Down(nn.Module):
         super().__init__()
         half = channels // 2
         self.branch1 = nn.Sequential(
-            _conv(before, before, 3, stride=2, groups=before), _conv(before, half, 1), _activation()
+            scaled_conv(before, before, 3, 2, groups=before, slope=1.0),
+            scaled_conv(before, half, 1),
+            _activation(),
         )
         self.branch2 = _branch(before, half, 2)
 
@@ -85,17 +89,24 @@ def shuffled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 
 def _branch(before: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        _conv(before, channels, 1),
+        scaled_conv(before, channels, 1),
         _activation(),
-        _conv(channels, channels, 3, stride, groups=channels),
-        _conv(channels, channels, 1),
+        scaled_conv(channels, channels, 3, stride, groups=channels, slope=1.0),
+        scaled_conv(channels, channels, 1),
         _activation(),
     )
 
 
-def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups)
+def scaled_conv(
+    before: int, after: int, kernel: int, stride: int = 1, *, groups: int = 1, slope: float = SLOPE
+) -> nn.Conv2d:
+    """A convolution that, with the activation after it, keeps the spread of its input (He et al. 2015), as no
+    norm does so here. ``slope`` is 1 where no activation follows."""
+    conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups)
+    nn.init.kaiming_normal_(conv.weight, slope)
+    nn.init.zeros_(conv.bias)  # pyright: ignore[reportArgumentType]
+    return conv
 
 
 def _activation() -> nn.LeakyReLU:
-    return nn.LeakyReLU(0.1, inplace=True)
+    return nn.LeakyReLU(SLOPE, inplace=True)

@@ -20,7 +20,7 @@ from falldet.model.weights.convert import start_from
 from falldet.model.weights.nanodet import load_nanodet
 from suite.errors import BadInput
 
-_NCNN = ".param"
+NCNN = ".param"
 
 
 def started_detector(options: Detector, classes: Sequence[str]) -> CascadeRCNN | NanoDet:
@@ -36,7 +36,7 @@ def started_detector(options: Detector, classes: Sequence[str]) -> CascadeRCNN |
         return detector
     if not path.is_file():
         raise BadInput("no such file", path, "model.weights names the weights to start from")
-    if path.suffix == _NCNN:
+    if path.suffix == NCNN:
         _start_from_nanodet(detector, path)
     elif has_card(path):
         _start_from_model(detector, path)
