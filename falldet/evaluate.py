@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,7 @@ PAGE = "report.html"
 _BATCH = 8
 
 
+@runtime_checkable
 class Card(Protocol):
     """What a detector says of itself: ``threshold`` is the one it was shipped with."""
 
@@ -51,6 +52,7 @@ class Card(Protocol):
     def threshold(self) -> float: ...
 
 
+@runtime_checkable
 class Detecting(Protocol):
     """A detector that looks at pictures, (h, w, 3) uint8 RGB of any sizes, some at a time."""
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from suite.engine.interrupts import Interrupted, Interrupts
 from suite.errors import BadInput
 
 
+@runtime_checkable
 class Card(Protocol):
     """What a model says of itself: ``threshold`` is the score from which a detection counts."""
 
@@ -32,6 +33,7 @@ class Card(Protocol):
     def threshold(self) -> float: ...
 
 
+@runtime_checkable
 class Detecting(Protocol):
     """A model that looks at pictures, (h, w, 3) uint8 RGB of any sizes, some at a time."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -55,6 +55,7 @@ class Frame:
     time_s: float | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """``frames`` gives pictures in their order, and for one that cannot be read the error that says why.
 
@@ -134,6 +135,7 @@ class VideoSource:
                 yield error
 
 
+@runtime_checkable
 class Camera(Protocol):
     """The part of ``cv2.VideoCapture`` that is used."""
 
