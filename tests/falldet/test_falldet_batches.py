@@ -63,6 +63,15 @@ def test_batches_are_a_function_of_seed_epoch_and_number(painted: LabelledSet):
     assert not np.array_equal(orders[0], orders[1]) and not np.array_equal(orders[0], orders[2])
 
 
+def test_a_picture_is_varied_anew_in_every_epoch_and_place(painted: LabelledSet):
+    augment = AugmentOptions(mosaic=0, scale=(0.8, 1.2))
+    made = batches(Pool(painted, 1.0), scale_px=(96, 96), augment=augment)
+    order = np.zeros((8, 2), np.int64)  # the same picture at every place
+    one, later, beside = (made.batch(order, *place).images for place in ((0, 0), (1, 0), (0, 1)))
+    assert not torch.equal(one, later) and not torch.equal(one, beside)
+    assert not torch.equal(one[0], one[1])
+
+
 def test_a_batch_is_square_of_a_size_in_range_with_people_inside(painted: LabelledSet):
     made = batches(Pool(painted, 1.0), pictures=24, scale_px=(64, 128))
     sides = set()
