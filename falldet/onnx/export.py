@@ -42,7 +42,8 @@ from suite.progress import status, track
 TEMPLATE = Path(__file__).with_name("run_onnx.py")
 SUFFIX, SCRIPT = ".onnx", "run_onnx.py"
 FEWEST_PICTURES = 4
-_VARIED = 2
+_MOST_OF_A_FOLDER = 50
+_VARIED = 4
 
 
 class Disagreement(SuiteError):
@@ -77,12 +78,15 @@ class ExportReport:
         )
 
 
-def export(model: Model, out: Path, pictures: Sequence[Path] | Sequence[np.ndarray]) -> ExportReport:
+def export(model: Model, out: Path, pictures: Path | Sequence[Path] | Sequence[np.ndarray]) -> ExportReport:
     """Write the file ``out`` and the script beside it, or nothing.
 
-    ``pictures`` are real ones (at least 4), files or (h, w, 3) uint8 RGB, to compare on. Raises Disagreement
-    beyond the tolerances, BadInput for too few pictures, pictures without anybody, or a name that is taken.
+    ``pictures`` are real ones (at least 4) to compare on: a folder, files, or (h, w, 3) uint8 RGB; of a large
+    folder some are taken. Raises Disagreement beyond the tolerances, BadInput for too few pictures, pictures
+    without anybody, or a name that is taken.
     """
+    if isinstance(pictures, Path):
+        pictures = _taken_from(pictures)
     if len(pictures) < FEWEST_PICTURES:
         what = f"{len(pictures)} pictures to compare on, {FEWEST_PICTURES} are wanted"
         raise BadInput(what, hint="name a folder of typical pictures with --check")
@@ -111,11 +115,11 @@ def compare(model: Model, file: Path, pictures: Sequence[Path] | Sequence[np.nda
     script = SimpleNamespace(**runpy.run_path(str(TEMPLATE), run_name="exported"))
     session, _ = script.open_model(file, threads=1)
     limits, classes, differences = _limits(_known(model)), model.card.classes, []
-    for picture in track(list(pictures), "Comparing with the model"):
+    for number, picture in enumerate(track(list(pictures), "Comparing with the model")):
         own = picture if isinstance(picture, np.ndarray) else read_image(picture)
         exported = picture if isinstance(picture, np.ndarray) else script.read_rgb(picture)
         versions = [(own, exported)]
-        if len(differences) < _VARIED * FEWEST_PICTURES:
+        if number < _VARIED:
             versions += [(harder, harder) for harder in harder_versions(own)]
         for mine, theirs in versions:
             said = Detections(*script.detect(session, theirs), classes=classes)
@@ -147,7 +151,7 @@ def harder_versions(rgb: np.ndarray) -> Iterator[np.ndarray]:
     yield np.ascontiguousarray(rgb[: max(1, 2 * height // 3), : max(1, width - 1 - width % 2)])
     step = max(1, max(height, width) // 24)
     yield np.ascontiguousarray(rgb[::step, ::step])
-    yield np.ascontiguousarray(rgb[height // 3 : height // 3 + max(1, width // 40)])
+    yield np.ascontiguousarray(rgb[height // 3 : height // 3 + max(1, width // 8)])
 
 
 def _properties(model: Model) -> dict[str, str]:
@@ -165,6 +169,17 @@ def _properties(model: Model) -> dict[str, str]:
         "trained_on": json.dumps(card.trained_on),
         "licence": card.licence,
     }
+
+
+def _taken_from(folder: Path) -> list[Path]:
+    """Pictures of a folder, evenly through their names."""
+    from falldet.looking.sources import PictureSource, open_source  # which reads videos too
+
+    source = open_source(str(folder))
+    if not isinstance(source, PictureSource):
+        raise BadInput("is not a folder of pictures", folder, f"{FEWEST_PICTURES} pictures are wanted")
+    paths = [path for _, path in source.files]
+    return paths[:: -(-len(paths) // _MOST_OF_A_FOLDER)]
 
 
 def _known(model: Model) -> NanoDet | CascadeRCNN:

@@ -98,9 +98,8 @@ def _forget_where_it_was_made(model: ModelProto) -> None:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without the exporter's progress on stdout, its warnings, and checks of shapes that are symbols now."""
-    logger = logging.getLogger("torch.onnx")
-    level, checked = logger.level, jaxtyping.config.jaxtyping_disable
-    logger.setLevel(logging.ERROR)
+    silent, checked = logging.root.manager.disable, jaxtyping.config.jaxtyping_disable
+    logging.disable(logging.ERROR)
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -108,4 +107,4 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", checked)
-        logger.setLevel(level)
+        logging.disable(silent)

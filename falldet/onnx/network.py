@@ -63,9 +63,11 @@ def _dense(detector: NanoDet, images: Tensor, edge: Edge) -> People:
     options = detector.options
     places = detector.bbox_head(detector.neck(detector.backbone(images)))
     scores = places.logits[0].sigmoid()
-    place, labels = torch.nonzero(scores > options.score, as_tuple=True)
-    scores, first = _best(scores[place, labels], nanodet._BEFORE_NMS)
-    boxes, labels = _boxes_at(places, place[first], edge), labels[first]
+    scores, first = _best(scores.flatten(), nanodet._BEFORE_NMS)
+    place, labels = first // detector.bbox_head.classes, first % detector.bbox_head.classes
+    boxes = _boxes_at(places, place, edge)
+    sure = _places(scores > options.score)  # last, since ONNX Runtime cannot sum up what is empty
+    boxes, scores, labels = boxes[sure], scores[sure], labels[sure]
     kept = suppress(boxes, scores, labels, options.nms_iou)[: options.most]
     return boxes[kept], scores[kept], labels[kept]
 
@@ -110,9 +112,10 @@ def _region_proposals(head: RpnHead, levels: Levels, edge: Edge) -> Float[Tensor
 def _person_proposals(head: PersonProposals, levels: Levels, edge: Edge) -> Float[Tensor, "r 4"]:
     options, places = head.options, head.head(levels)
     scores, place = _best(places.logits[0, :, 0].sigmoid(), person._BEFORE_NMS)
+    boxes = _boxes_at(places, place, edge)
     sure = _places(scores > options.score)
-    boxes = _boxes_at(places, place[sure], edge)
-    return boxes[nms(boxes, scores[sure], options.nms_iou)[: options.after_nms]]
+    boxes, scores = boxes[sure], scores[sure]
+    return boxes[nms(boxes, scores, options.nms_iou)[: options.after_nms]]
 
 
 def _pooled(head: CascadeHead, levels: Levels, boxes: Float[Tensor, "r 4"]) -> Float[Tensor, "r c p p"]:
@@ -136,7 +139,7 @@ def _best(scores: Float[Tensor, " n"], most: int) -> tuple[Float[Tensor, " k"], 
 
 
 def _boxes_at(places: Places, chosen: Int64[Tensor, " k"], edge: Edge) -> Float[Tensor, "k 4"]:
-    """Boxes of these places alone: most places are nobody."""
+    """Boxes of these places alone: most places are nobody. At least one, as `_best` gives."""
     bins, centres, strides = places.bins[:, chosen], places.centres[chosen], places.strides[chosen]
     return _inside(Places(places.logits[:, chosen], bins, centres, strides).boxes()[0], edge)
 

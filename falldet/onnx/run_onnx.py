@@ -49,7 +49,9 @@ def read_rgb(path):
 
 def detect(session, rgb):
     """boxes_px (k, 4) float32, scores (k,) float32, labels (k,) int64 of everything the model tells."""
-    return session.run(["boxes_px", "scores", "labels"], {"picture": np.ascontiguousarray(rgb)})
+    names = ["boxes_px", "scores", "labels"]
+    boxes_px, scores, labels = session.run(names, {"picture": np.ascontiguousarray(rgb)})
+    return boxes_px, scores, labels.astype(np.int64)
 
 
 def line_of(name, rgb, found, said, threshold=None):
