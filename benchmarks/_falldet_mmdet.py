@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from falldet import mmdet_bridge
+from falldet.mmdet import bridge
 from falldet.model.build import build_detector
 from falldet.model.detector import CascadeRCNN
 from falldet.model.options import CascadeHeadOptions, CascadeOptions, PixelOptions, ResNetOptions, RpnOptions
@@ -81,7 +81,7 @@ class Difference:
 
 def build_pair(case: Case, pixels: PixelOptions, proposals: int = 1000, seed: int = 0) -> Pair:
     """Both detectors; ours takes mmdet's weights strictly. BackendUnavailable without mmdet."""
-    mmdet_bridge.install()
+    bridge.install()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mmdet

@@ -1,6 +1,6 @@
 """falldet's cascade against mmdet's: same random weights, same pictures; final boxes, scores and losses.
 
-mmdet runs on mmcv-lite through `falldet.mmdet_bridge`, so both call torchvision's operators: what is compared
+mmdet runs on mmcv-lite through `falldet.mmdet.bridge`, so both call torchvision's operators: what is compared
 is everything between the pixels of a picture and boxes in it, and between targets and losses. Three
 detectors, pictures of 640 x 384 as mmdet resizes them, 1000 proposals; about three minutes.
 """

@@ -206,8 +206,8 @@ def convert(
 @_RENAME
 def audit(sources: tuple[str, ...], out: Path, cache: Path | None, rename: tuple[str, ...]) -> None:
     """Find broken boxes, duplicates, and leaks between sets such as train=A.json test=B.json."""
-    from falldet.audit import audit as audit_sets
-    from falldet.audit_page import write_audit_page
+    from falldet.audit.findings import audit as audit_sets
+    from falldet.audit.page import write_audit_page
     from falldet.data.formats import inspect_labelled
 
     readings = {}
@@ -259,12 +259,26 @@ def import_weights(file: Path, out: Path, arch: str | None, rows: str | None) ->
 @click.argument("model", default="light", metavar="NAME|FILE|RUN")
 @click.option("--out", type=_PATH, help="File to write.  [default: NAME.onnx]")
 @click.option("--check", "pictures", type=_PATH, required=True, help="Real pictures to compare on.")
-def export(model: str, out: Path | None, pictures: Path) -> None:
+@click.option(
+    "--compare", "most", type=click.IntRange(min=1), default=16, show_default=True, help="How many."
+)
+def export(model: str, out: Path | None, pictures: Path, most: int) -> None:
     """Write a model as an ONNX graph from picture to people, once it agrees with the model itself."""
+    from falldet.looking.sources import PictureSource, open_source
+    from falldet.model.file import Model
     from falldet.models import open_model
     from falldet.onnx.export import export as write_export
 
-    click.echo(write_export(open_model(model), out or Path(f"{Path(model).stem}.onnx"), pictures))
+    source = open_source(str(pictures))
+    if not isinstance(source, PictureSource):
+        raise BadInput(
+            "is no picture and no folder of pictures", pictures, "name real pictures to compare on"
+        )
+    opened = open_model(model)
+    if not isinstance(opened, Model):
+        raise BadInput("is mmdet's, which has exporters of its own (mmdeploy)", model)
+    file = out or Path(f"{Path(model).stem}.onnx")
+    click.echo(f"{file}: {write_export(opened, file, [path for _, path in source.files[:most]])}")
 
 
 def _source(path: Path, rename: tuple[str, ...]) -> Source:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from falldet.data.augment_options import AugmentOptions
 from falldet.data.options import Source
 from falldet.metrics.options import BoundedFalseFallen, ThresholdRule
-from falldet.mmdet_options import MmdetOptions
+from falldet.mmdet.options import MmdetOptions
 from falldet.model.options import DenseOptions, Detector, PixelOptions
 from suite.config import Config
 from suite.engine.options import EngineOptions

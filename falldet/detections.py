@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
@@ -61,3 +62,20 @@ class Detections:
             }
             for box, score, label in zip(self.boxes_px, self.scores, self.labels, strict=True)
         ]
+
+
+@runtime_checkable
+class Card(Protocol):
+    """What a model says of itself: ``threshold`` is the score from which a person counts as fallen."""
+
+    @property
+    def threshold(self) -> float: ...
+
+
+@runtime_checkable
+class Detecting(Protocol):
+    """A model that looks at pictures, (h, w, 3) uint8 RGB of any sizes, some at a time."""
+
+    @property
+    def card(self) -> Card: ...
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]: ...

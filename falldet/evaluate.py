@@ -7,14 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from falldet.data.formats.read import inspect_labelled
 from falldet.data.labelled import LabelledImage, LabelledSet
 from falldet.data.options import Source
-from falldet.detections import Detections
+from falldet.detections import Detecting, Detections
 from falldet.metrics.evaluation import Evaluation, check_classes, evaluate
 from falldet.metrics.options import ThresholdRule
 from falldet.metrics.people import NOT_FALLEN_FLOOR
@@ -29,7 +28,6 @@ from suite.report.flag import Flag
 from suite.run import Run
 
 __all__ = [
-    "Detecting",
     "EvaluationRun",
     "Look",
     "Operating",
@@ -42,23 +40,6 @@ __all__ = [
 
 PAGE = "report.html"
 _BATCH = 8
-
-
-@runtime_checkable
-class Card(Protocol):
-    """What a detector says of itself: ``threshold`` is the one it was shipped with."""
-
-    @property
-    def threshold(self) -> float: ...
-
-
-@runtime_checkable
-class Detecting(Protocol):
-    """A detector that looks at pictures, (h, w, 3) uint8 RGB of any sizes, some at a time."""
-
-    @property
-    def card(self) -> Card: ...
-    def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]: ...
 
 
 @dataclass(frozen=True, eq=False)

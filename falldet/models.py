@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from suite.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
-    from falldet.mmdet_engine import MmdetModel
+    from falldet.mmdet.engine import MmdetModel
     from falldet.model.file import Model
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -45,7 +45,7 @@ def open_model(name: str | Path = DEFAULT, device: str = "cpu") -> Model | Mmdet
     is not there."""
     path = model_file(name)
     if path.is_dir():
-        from falldet.mmdet_engine import load_mmdet
+        from falldet.mmdet.engine import load_mmdet
 
         return load_mmdet(path, device=device)
     from falldet.model.file import read_model

@@ -8,38 +8,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-import numpy as np
-
-from falldet.ahead import ahead
-from falldet.detections import FALLEN, Detections
-from falldet.results import Results, make_room
-from falldet.sources import Frame, PictureSource, Source, VideoSource, open_source
+from falldet.detections import FALLEN, Detecting, Detections
+from falldet.looking.ahead import ahead
+from falldet.looking.results import Results, make_room
+from falldet.looking.sources import Frame, PictureSource, Source, VideoSource, open_source
 from suite import progress
 from suite.engine.interrupts import Interrupted, Interrupts
 from suite.errors import BadInput
-
-
-@runtime_checkable
-class Card(Protocol):
-    """What a model says of itself: ``threshold`` is the score from which a detection counts."""
-
-    @property
-    def threshold(self) -> float: ...
-
-
-@runtime_checkable
-class Detecting(Protocol):
-    """A model that looks at pictures, (h, w, 3) uint8 RGB of any sizes, some at a time."""
-
-    @property
-    def card(self) -> Card: ...
-    def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]: ...
 
 
 @dataclass(frozen=True)

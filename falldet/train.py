@@ -24,7 +24,8 @@ from falldet.data.formats.read import read_labelled
 from falldet.data.labelled import LabelledSet
 from falldet.data.options import CocoSource
 from falldet.data.split import hold_back
-from falldet.evaluate import Detecting, Operating, choose, judge, look_at, notes_on, told_of
+from falldet.detections import Detecting
+from falldet.evaluate import Operating, choose, judge, look_at, notes_on, told_of
 from falldet.metrics.ranking import ap50
 from falldet.metrics.thresholds import Choice
 from falldet.model.file import Model, ModelCard, options_of, write_model
@@ -195,7 +196,7 @@ def _identity(config: FalldetConfig) -> str:
 
 
 def _train_mmdet(config: FalldetConfig, sets: Sets, run: Run) -> None:
-    from falldet.mmdet_engine import train_mmdet
+    from falldet.mmdet.engine import train_mmdet
 
     pool, *others = sets.pools
     if others:

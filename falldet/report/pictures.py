@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from falldet.data.labelled import LabelledImage
 from falldet.detections import CLASSES, Detections
-from falldet.drawing import draw
+from falldet.looking.drawing import draw
 from falldet.metrics.failures import Box, Failure
 from suite.data.images import read_image
 from suite.errors import BadInput

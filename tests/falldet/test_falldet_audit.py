@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from falldet.audit import AuditReport, audit, same_people
-from falldet.audit_page import write_audit_page
-from falldet.audit_pictures import SIDE_PX, with_fault
+from falldet.audit.findings import AuditReport, audit, same_people
+from falldet.audit.page import write_audit_page
+from falldet.audit.pictures import SIDE_PX, with_fault
 from falldet.convert import write_labelled
 from falldet.data.box_faults import box_faults, iou_matrix
 from falldet.data.faults import Fault, counted

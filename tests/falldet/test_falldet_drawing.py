@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from falldet.detections import Detections
-from falldet.drawing import BLACK, BLUE, VERMILION, WHITE, draw
+from falldet.looking.drawing import BLACK, BLUE, VERMILION, WHITE, draw
 
 
 def people(*rows: tuple[tuple[float, float, float, float], float, int]) -> Detections:

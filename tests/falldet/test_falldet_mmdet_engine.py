@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from falldet.data.labelled import LabelledImage, LabelledSet
-from falldet.mmdet_options import MmdetOptions
+from falldet.mmdet.options import MmdetOptions
 from suite.errors import BackendUnavailable, BadInput
 
 for package in ("mmdet", "mmcv", "mmengine", "pycocotools"):
@@ -62,7 +62,7 @@ def _rgb(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from falldet.mmdet_engine import train_mmdet
+    from falldet.mmdet.engine import train_mmdet
 
     folder = tmp_path_factory.mktemp("mmdet")
     data = _people(folder)
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_runner_trains_two_steps_and_the_model_is_read_back(trained: Any) -> None:
-    from falldet.mmdet_engine import load_mmdet
+    from falldet.mmdet.engine import load_mmdet
     from falldet.model.weights.read import read_weights
 
     folder, model, data = trained
@@ -106,7 +106,7 @@ def test_a_runner_trains_two_steps_and_the_model_is_read_back(trained: Any) -> N
 def test_training_starts_from_the_weights_given_with_their_classes_cut(trained: Any, tmp_path: Path) -> None:
     from mmengine.logging import HistoryBuffer
 
-    from falldet.mmdet_engine import train_mmdet
+    from falldet.mmdet.engine import train_mmdet
     from falldet.model.weights.read import read_weights
 
     folder, _, data = trained
@@ -129,7 +129,7 @@ def test_training_starts_from_the_weights_given_with_their_classes_cut(trained: 
 
 
 def test_a_model_that_calls_its_classes_otherwise_is_mapped_or_refused(trained: Any, tmp_path: Path) -> None:
-    from falldet.mmdet_engine import load_mmdet, open_mmdet
+    from falldet.mmdet.engine import load_mmdet, open_mmdet
     from falldet.model.weights.read import read_weights
 
     folder, model, data = trained
@@ -160,8 +160,8 @@ def test_a_model_that_calls_its_classes_otherwise_is_mapped_or_refused(trained: 
 
 
 def test_a_config_of_ones_own_runs_only_where_that_is_allowed(tmp_path: Path) -> None:
-    from falldet.mmdet_bridge import install
-    from falldet.mmdet_config import read_config
+    from falldet.mmdet.bridge import install
+    from falldet.mmdet.config import read_config
 
     install()
     trap = tmp_path / "trap"
@@ -193,8 +193,8 @@ def test_any_config_is_changed_to_two_classes_boxes_alone_and_a_shorter_schedule
     tmp_path: Path, name: str
 ) -> None:
     from falldet.data.formats.coco import write_coco
-    from falldet.mmdet_bridge import install
-    from falldet.mmdet_config import for_our_data, read_config, without_fetching
+    from falldet.mmdet.bridge import install
+    from falldet.mmdet.config import for_our_data, read_config, without_fetching
 
     install()
     from mmdet.registry import DATASETS, MODELS
@@ -222,7 +222,7 @@ def test_any_config_is_changed_to_two_classes_boxes_alone_and_a_shorter_schedule
 
 
 def test_a_folder_with_a_model_and_a_set_without_pictures_are_refused(trained: Any, tmp_path: Path) -> None:
-    from falldet.mmdet_engine import train_mmdet
+    from falldet.mmdet.engine import train_mmdet
 
     folder, _, data = trained
     with pytest.raises(BadInput, match="holds a model already"):
@@ -234,7 +234,7 @@ def test_a_folder_with_a_model_and_a_set_without_pictures_are_refused(trained: A
 def test_without_mmdet_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import importlib.util
 
-    from falldet.mmdet_engine import open_mmdet
+    from falldet.mmdet.engine import open_mmdet
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mmdet" else found(name))

@@ -107,9 +107,9 @@ def test_bridge_says_what_it_lacks() -> None:
 
 
 def test_bridge_without_mmdet_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from falldet import mmdet_bridge
+    from falldet.mmdet import bridge
     from suite.errors import BackendUnavailable
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendUnavailable, match="mmengine is not installed; install mmdet"):
-        mmdet_bridge.install()
+        bridge.install()

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falldet.ahead import ahead
-from falldet.sources import CameraSource, Frame, PictureSource, VideoSource, open_source
+from falldet.looking.ahead import ahead
+from falldet.looking.sources import CameraSource, Frame, PictureSource, VideoSource, open_source
 from suite.data.images import write_image
 from suite.data.video import VideoWriter
 from suite.errors import BadInput

@@ -58,7 +58,7 @@ def mmdet_model() -> Any:
     """Makes mmdet's own model of one of its configs, without memory; and the text of that config."""
     for package in ("mmdet", "mmcv", "mmengine"):
         pytest.importorskip(package)
-    from falldet.mmdet_bridge import install
+    from falldet.mmdet.bridge import install
 
     install()
     import mmdet

@@ -79,15 +79,14 @@ def named(options: CascadeOptions) -> str:
 
 
 def _net(options: CascadeOptions) -> str:
-    match options.backbone:
-        case ShuffleNetOptions(width=width, deformable=deformable):
-            name, norm = f"ShuffleNetV2 {width}", "batch"
-        case ResNetOptions(
-            depth=depth, groups=groups, width_per_group=width, norm=norm, deformable=deformable
-        ):
-            name = f"ResNet-{depth}" if groups == 1 else f"ResNeXt-{depth} {groups}x{width}d"
-    name += "" if norm == "batch" else " with group norm"
-    return name + ("" if deformable == "none" else f" with DCN{deformable}")
+    net = options.backbone
+    if isinstance(net, ShuffleNetOptions):
+        return f"ShuffleNetV2 {net.width}"
+    kind = f"ResNet-{net.depth}"
+    if net.groups > 1:
+        kind = f"ResNeXt-{net.depth} {net.groups}x{net.width_per_group}d"
+    norm = " with group norm" if net.norm == "group" else ""
+    return kind + norm + ("" if net.deformable == "none" else f" with DCN{net.deformable}")
 
 
 def _backbone(shapes: Shapes, style: Literal["pytorch", "caffe"]) -> ResNetOptions:

@@ -21,9 +21,9 @@ from torch import nn
 from falldet.data.formats.coco import write_coco
 from falldet.data.labelled import LabelledSet
 from falldet.detections import CLASSES, Detections
-from falldet.mmdet_bridge import install
-from falldet.mmdet_config import for_our_data, read_config, without_fetching
-from falldet.mmdet_options import MmdetOptions
+from falldet.mmdet.bridge import install
+from falldet.mmdet.config import for_our_data, read_config, without_fetching
+from falldet.mmdet.options import MmdetOptions
 from falldet.model.weights.classes import class_rows, cut_classes
 from falldet.model.weights.origin import class_names
 from falldet.model.weights.read import WeightsFile, read_weights

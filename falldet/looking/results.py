@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from falldet.detections import Detections
-from falldet.drawing import draw
-from falldet.sources import Frame
+from falldet.looking.drawing import draw
+from falldet.looking.sources import Frame
 from suite.data.images import write_image
 from suite.data.video import VideoWriter
 from suite.errors import BadInput, SuiteError

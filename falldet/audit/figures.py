@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from falldet.audit import AuditReport
-from falldet.audit_pictures import class_colour
+from falldet.audit.findings import AuditReport
+from falldet.audit.pictures import class_colour
 from falldet.data.statistics import BoxStatistics
 from suite.report.figure import PALETTE, Figure, drawing
 

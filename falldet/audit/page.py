@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from falldet.audit import AuditReport
-from falldet.audit_figures import balance_figure, box_figures, people_figure, size_figure
-from falldet.audit_pictures import side_by_side, with_fault, with_people
+from falldet.audit.figures import balance_figure, box_figures, people_figure, size_figure
+from falldet.audit.findings import AuditReport
+from falldet.audit.pictures import side_by_side, with_fault, with_people
 from falldet.data.faults import KINDS, WORDS, Kind, counted
 from falldet.data.statistics import BoxStatistics, tag_counts
 from suite.data.duplicates import Pair

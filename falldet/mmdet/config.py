@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from falldet.mmdet_options import MmdetOptions
+from falldet.mmdet.options import MmdetOptions
 from suite.errors import BadInput, did_you_mean
 
 _SHOWN = 200

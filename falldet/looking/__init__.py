@@ -1,0 +1,1 @@
+"""Pictures in from files, videos and cameras; lines and drawn pictures out."""

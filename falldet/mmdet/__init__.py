@@ -1,0 +1,1 @@
+"""mmdet as an optional engine: its operators bridged, its configs read, its models trained and used."""
