@@ -20,11 +20,15 @@ IOU_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the detector itself decides: its lowest score, overlap of suppression, most detections."""
+    """Where the detector itself decides: its lowest score, overlap of suppression, most detections.
+
+    ``missing_share`` of the matched detections may be missing without an excuse that can be seen from here.
+    """
 
     score: float
     nms_iou: float
     most: int
+    missing_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,10 @@ class Difference:
     at_the_brink: int = 0
     missing: int = 0
 
-    @property
-    def within_tolerance(self) -> bool:
-        """What is not a number is not within."""
+    def within(self, limits: Limits) -> bool:
+        """Whether the two say the same; what is not a number does not."""
         boxes, scores = self.largest_box_px <= BOX_TOLERANCE_PX, self.largest_score <= SCORE_TOLERANCE
-        return boxes and scores and not self.missing
+        return boxes and scores and self.missing <= limits.missing_share * self.matched
 
     def __add__(self, other: Difference) -> Difference:
         return Difference(

@@ -44,6 +44,9 @@ SUFFIX, SCRIPT = ".onnx", "run_onnx.py"
 FEWEST_PICTURES = 4
 _MOST_OF_A_FOLDER = 50
 _VARIED = 4
+_PROPOSALS_LOST = 0.005
+"""Share of a cascade's detections that rounding may change, through the order of nearly equal proposals: noise
+of 2e-7 on their logits alone loses 0.15 % (untrained R50, 2,000 detections), as many as the graph does."""
 
 
 class Disagreement(SuiteError):
@@ -134,7 +137,7 @@ def compare(model: Model, file: Path, pictures: Sequence[Path] | Sequence[np.nda
         round(total.largest_box_px, 7),
         round(total.largest_score, 9),
     )
-    if not total.within_tolerance:
+    if not total.within(limits):
         raise Disagreement(f"not exported: it does not agree with the model on {report}")
     if not total.matched:
         raise BadInput(
@@ -188,8 +191,11 @@ def _known(model: Model) -> NanoDet | CascadeRCNN:
 
 
 def _limits(detector: NanoDet | CascadeRCNN) -> Limits:
-    options = detector.options if isinstance(detector, NanoDet) else detector.roi_head.options
-    return Limits(options.score, options.nms_iou, options.most)
+    if isinstance(detector, NanoDet):
+        options, lost = detector.options, 0.0
+    else:
+        options, lost = detector.roi_head.options, _PROPOSALS_LOST
+    return Limits(options.score, options.nms_iou, options.most, lost)
 
 
 def _refuse_others(out: Path, script: Path) -> None:
