@@ -14,7 +14,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MOST_LINES = 450
-HEAVY = {"torch", "torchvision", "scipy", "open3d", "trimesh", "matplotlib", "plotly", "sklearn", "skimage"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "scipy",
+    "open3d",
+    "trimesh",
+    "matplotlib",
+    "plotly",
+    "sklearn",
+    "skimage",
+    "cv2",
+    "av",
+    "anny",
+}
 MODULES = ("spine", "falldet", "imcls", "nerfrecon")
 LIGHT_IN_ENGINE = ("__init__.py", "options.py")  # the engine's other files exist for torch alone
 
@@ -48,7 +61,7 @@ def test_the_arrows_point_down():
 def tiny(tmp_path: Path) -> Path:
     """The same packages, with the modules that contracts name, each file empty."""
     contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.importlinter]")[2]
-    named = set(re.findall(r"\b((?:suite|spine|imcls)(?:\.[a-z_]+)+)", contracts))
+    named = set(re.findall(r"\b((?:suite|spine|falldet|imcls)(?:\.[a-z_]+)+)", contracts))
     parts = {f"{package}.{name}" for package in ("suite", *MODULES) for name in ("cli", "pipeline", "parts")}
     for module in named | parts:
         path = (tmp_path / module.replace(".", "/")).with_suffix(".py")
@@ -79,6 +92,13 @@ def test_packages_without_imports_break_no_contract(tiny: Path):
         ("spine/pipeline.py", "spine.cli", "inside spine: nothing imports the command line"),
         ("spine/parts.py", "spine.pipeline", "inside spine: only the command line imports the pipeline"),
         ("imcls/bench.py", "imcls.cli", "inside imcls: nothing imports the command line"),
+        ("falldet/sizes.py", "falldet.cli", "inside falldet: nothing imports the command line"),
+        (
+            "falldet/detections.py",
+            "falldet.model",
+            "inside falldet: verbs over training over parts over the currency",
+        ),
+        ("falldet/model/options.py", "torch", "the settings of falldet need no heavy package"),
         ("imcls/data/options.py", "imcls.train", "inside imcls: verbs over training over parts over options"),
         ("imcls/model/options.py", "torch", "the settings of imcls need no heavy package"),
         ("suite/config.py", "torch", "commands, configurations, runs and files need no heavy package"),
