@@ -45,7 +45,7 @@ FEWEST_PICTURES = 4
 _MOST_OF_A_FOLDER = 50
 _VARIED = 4
 _PROPOSALS_LOST = 0.005
-"""Share of a cascade's detections that rounding may change, through the order of nearly equal proposals: noise
+"""Share of a cascade's detections that rounding may change through the order of nearly equal proposals: noise
 of 2e-7 on their logits alone loses 0.15 % (untrained R50, 2,000 detections), as many as the graph does."""
 
 
