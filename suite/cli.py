@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 unusable input or usage, 3 something optional is
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import os
@@ -26,6 +27,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 _INTERRUPTED = 130
 _FILE_COLUMNS = 200
 _BROKEN_PIPE = 141
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full; make room and try again",
+    errno.EDQUOT: "the quota of the disk is used up; make room and try again",
+    errno.EFBIG: "a file has become larger than is allowed here",
+    errno.EROFS: "the disk cannot be written to; choose another folder",
+    errno.EACCES: "may not be read or written by this user; change its permissions or choose another place",
+}
+"""What a disk may say to anything, as people are told."""
 
 
 class LazyGroup(click.Group):
@@ -107,6 +116,12 @@ def _run(command: click.Command, name: str) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # Python flushes once more on its way out
         return _BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        place = "" if error.filename is None else f"{error.filename}: "
+        click.echo(f"{place}{_REFUSALS[error.errno]}", err=True)
+        return SuiteError.exit_code
     except ModuleNotFoundError as error:
         from suite.doctor import missing
 

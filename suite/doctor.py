@@ -39,12 +39,20 @@ OPTIONAL = (
     Optional("torch", "torch", "train", "imcls: training and judging; spine: training of the landmark model"),
     Optional("lightning-fabric", "lightning_fabric", "train", "training: precision, several processes"),
     Optional("tensorboard", "tensorboard", "train", "training: event files, if asked for"),
-    Optional("torchvision", "torchvision", "imcls", "imcls: backbones, decoding, transforms"),
+    Optional(
+        "torchvision", "torchvision", "imcls", "imcls: backbones, decoding, transforms; falldet: operators"
+    ),
     Optional("timm", "timm", "imcls", "imcls: backbones"),
     Optional("scikit-learn", "sklearn", "imcls", "imcls: the digits of the demo"),
     Optional("onnx", "onnx", "imcls", "imcls: export"),
     Optional("onnxscript", "onnxscript", "imcls", "imcls: export"),
     Optional("onnxruntime", "onnxruntime", "imcls", "imcls: export, which is checked by running it"),
+    Optional("opencv-python-headless", "cv2", "falldet", "falldet: scaling of pictures, cameras"),
+    Optional("av", "av", "falldet", "falldet: videos"),
+    Optional("faster-coco-eval", "faster_coco_eval", "falldet", "falldet: average precision"),
+    Optional("anny", "anny", "body", "simulated people"),
+    Optional("mmdet", "mmdet", "mmdet", "falldet: training by mmdet, with any of its configs"),
+    Optional("mmengine", "mmengine", "mmdet", "falldet: the same"),
     Optional("matplotlib", "matplotlib", "report", "figures in reports"),
     Optional("plotly", "plotly", "report", "interactive figures in reports"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,11 @@ KEYS = {
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write ``state``, which has KEYS without "version", atomically."""
+    """Write ``state``, which has KEYS without "version", atomically. OSError where the disk refuses."""
+    packed = io.BytesIO()  # torch's own writer would hide what the disk said in an error of its own
+    torch.save({"version": VERSION, **state}, packed)
     with atomic_write(path) as stream:
-        torch.save({"version": VERSION, **state}, stream)
+        stream.write(packed.getbuffer())
 
 
 def read_checkpoint(path: Path, identity: str, world: int) -> dict[str, Any] | None:

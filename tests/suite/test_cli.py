@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import json
 import os
@@ -132,6 +133,14 @@ def test_the_watch_sees_attempts_whether_or_not_the_package_is_there(tmp_path: P
         (BackendUnavailable("cuda", "no driver"), 3, ["cuda is not available: no driver"]),
         (SuiteError("it did not converge"), 1, ["it did not converge"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
+        (OSError(errno.ENOSPC, "No space"), 1, ["the disk is full; make room and try again"]),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out.json"),
+            1,
+            [
+                "out.json: may not be read or written by this user; change its permissions or choose another place"
+            ],
+        ),
         (
             ModuleNotFoundError("No module named 'scipy'", name="scipy"),
             3,
@@ -224,7 +233,7 @@ entry(command)()
 
 @pytest.mark.parametrize("arguments", [(), ("train", "x"), ("--anything", "goes")])
 def test_an_announced_module_says_so_and_leaves_with_3(arguments: tuple[str, ...]):
-    for script in ("falldet", "nerfrecon", "capture-rgbd"):
+    for script in ("nerfrecon", "capture-rgbd"):
         done, _ = child("-c", CHILD, scripts()[script], script, *arguments)
         assert done.returncode == 3
         lines = done.stderr.splitlines()
