@@ -15,7 +15,8 @@ from falldet.model.pixels import Size
 from falldet.model.shufflenet import ShuffleNet
 from falldet.model.target import Found, Target
 
-_BEFORE_NMS = 1000
+BEFORE_NMS = 1000
+"""Places of a picture that are looked at before suppression."""
 
 
 class NanoDet(nn.Module):
@@ -44,7 +45,7 @@ class NanoDet(nn.Module):
     def _suppressed(self, boxes: Tensor, scores: Tensor, size_px: Size) -> Found:
         place, label = (scores > self.options.score).nonzero(as_tuple=True)
         sure = scores[place, label]
-        first = sure.topk(min(_BEFORE_NMS, len(sure))).indices
+        first = sure.topk(min(BEFORE_NMS, len(sure))).indices
         place, label, sure = place[first], label[first], sure[first]
         box = clip_boxes_to_image(boxes[place], size_px)
         kept = batched_nms(box, sure, label, self.options.nms_iou)[: self.options.most]

@@ -13,7 +13,9 @@ from falldet.model.options import PersonProposalOptions
 from falldet.model.pixels import Size
 from falldet.model.target import Target
 
-_BINS, _BEFORE_NMS = 8, 400
+_BINS = 8
+BEFORE_NMS = 400
+"""Places of a picture that are looked at before suppression."""
 
 
 class PersonProposals(nn.Module):
@@ -45,7 +47,7 @@ class PersonProposals(nn.Module):
         return [self._best(*one) for one in zip(boxes, scores, sizes_px, strict=True)]
 
     def _best(self, boxes: Tensor, scores: Tensor, size_px: Size) -> Tensor:
-        sure, place = scores.topk(min(_BEFORE_NMS, len(scores)))
+        sure, place = scores.topk(min(BEFORE_NMS, len(scores)))
         place = place[sure > self.options.score]
         box = clip_boxes_to_image(boxes[place], size_px)
         return box[nms(box, scores[place], self.options.nms_iou)[: self.options.after_nms]]

@@ -13,7 +13,7 @@ from torchvision import ops
 
 from falldet.model.target import Levels
 
-_pool: Any = ops.roi_align  # wrapped for torch.fx, which hides its type
+region_align: Any = ops.roi_align  # wrapped for torch.fx, which hides its type
 
 
 def fitting_level(
@@ -40,6 +40,6 @@ def pool_regions(
     pooled, order = [], []
     for i, (level, stride) in enumerate(zip(levels, strides, strict=False)):
         here = torch.nonzero(level_of == i)[:, 0]
-        pooled.append(_pool(level.float(), regions[here], pool_px, 1 / stride, aligned=True))
+        pooled.append(region_align(level.float(), regions[here], pool_px, 1 / stride, aligned=True))
         order.append(here)
     return torch.cat(pooled)[torch.cat(order).argsort()]

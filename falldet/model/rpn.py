@@ -51,7 +51,7 @@ class RpnHead(nn.Module):
 
     def forward(self, levels: Levels, sizes_px: Sizes) -> list[Float[Tensor, "_ 4"]]:
         """Proposals of each picture, the most certain first."""
-        said = self._say(levels)
+        said = self.say(levels)
         options = self.options
         return [
             self._proposals(said, i, size, options.before_nms, options.after_nms)
@@ -62,7 +62,7 @@ class RpnHead(nn.Module):
         self, levels: Levels, sizes_px: Sizes, targets: Sequence[Target]
     ) -> tuple[dict[str, Tensor], list[Float[Tensor, "_ 4"]]]:
         """Losses of objectness and boxes, and proposals (without gradient) to train the next stage on."""
-        said = self._say(levels)
+        said = self.say(levels)
         logits, deltas = torch.cat([s.logits for s in said], 1), torch.cat([s.deltas for s in said], 1)
         anchors = torch.cat([s.anchors for s in said])
         objectness, regression, count = logits.new_zeros(()), deltas.new_zeros(()), 0
@@ -82,7 +82,7 @@ class RpnHead(nn.Module):
             proposals = [self._proposals(said, i, size, before, after) for i, size in enumerate(sizes_px)]
         return {"loss_rpn_cls": objectness / count, "loss_rpn_bbox": regression / count}, proposals
 
-    def _say(self, levels: Levels) -> list[Said]:
+    def say(self, levels: Levels) -> list[Said]:
         said = []
         for level, stride in zip(levels, self.strides, strict=True):
             shared = relu(self.rpn_conv(level))

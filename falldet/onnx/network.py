@@ -22,7 +22,7 @@ from falldet.model.dense import Places
 from falldet.model.detector import CascadeRCNN
 from falldet.model.nanodet import NanoDet
 from falldet.model.person import PersonProposals
-from falldet.model.pooling import _pool, fitting_level
+from falldet.model.pooling import fitting_level, region_align
 from falldet.model.rpn import STDS, RpnHead
 from falldet.model.suppression import suppress
 from falldet.model.target import Levels
@@ -63,7 +63,7 @@ def _dense(detector: NanoDet, images: Tensor, edge: Edge) -> People:
     options = detector.options
     places = detector.bbox_head(detector.neck(detector.backbone(images)))
     scores = places.logits[0].sigmoid()
-    scores, first = _best(scores.flatten(), nanodet._BEFORE_NMS)
+    scores, first = _best(scores.flatten(), nanodet.BEFORE_NMS)
     place, labels = first // detector.bbox_head.classes, first % detector.bbox_head.classes
     boxes = _boxes_at(places, place, edge)
     sure = _places(scores > options.score)  # last, since ONNX Runtime cannot sum up what is empty
@@ -98,7 +98,7 @@ def _cascade(detector: CascadeRCNN, images: Tensor, edge: Edge) -> People:
 def _region_proposals(head: RpnHead, levels: Levels, edge: Edge) -> Float[Tensor, "r 4"]:
     options = head.options
     scores, boxes, groups = [], [], []
-    for group, (logits, deltas, anchors) in enumerate(head._say(levels)):
+    for group, (logits, deltas, anchors) in enumerate(head.say(levels)):
         score, place = _best(logits[0].sigmoid(), options.before_nms)
         scores.append(score)
         boxes.append(_inside(decode(anchors[place], deltas[0][place], STDS, _NO_EDGE), edge))
@@ -111,7 +111,7 @@ def _region_proposals(head: RpnHead, levels: Levels, edge: Edge) -> Float[Tensor
 
 def _person_proposals(head: PersonProposals, levels: Levels, edge: Edge) -> Float[Tensor, "r 4"]:
     options, places = head.options, head.head(levels)
-    scores, place = _best(places.logits[0, :, 0].sigmoid(), person._BEFORE_NMS)
+    scores, place = _best(places.logits[0, :, 0].sigmoid(), person.BEFORE_NMS)
     boxes = _boxes_at(places, place, edge)
     sure = _places(scores > options.score)
     boxes, scores = boxes[sure], scores[sure]
@@ -126,7 +126,7 @@ def _pooled(head: CascadeHead, levels: Levels, boxes: Float[Tensor, "r 4"]) -> F
     pooled = boxes.new_zeros((boxes.shape[0], levels[0].shape[1], side, side))
     for i, (level, stride) in enumerate(zip(levels, head.strides, strict=False)):
         here = _places(level_of == i)
-        found = _pool(level, regions[here], side, 1 / stride, aligned=True)
+        found = region_align(level, regions[here], side, 1 / stride, aligned=True)
         pooled = pooled.index_put((here,), found)
     return pooled
 
