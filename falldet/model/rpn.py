@@ -83,6 +83,7 @@ class RpnHead(nn.Module):
         return {"loss_rpn_cls": objectness / count, "loss_rpn_bbox": regression / count}, proposals
 
     def say(self, levels: Levels) -> list[Said]:
+        """Logits, deltas and anchors of each level, in mmdet's order of places and anchors."""
         said = []
         for level, stride in zip(levels, self.strides, strict=True):
             shared = relu(self.rpn_conv(level))

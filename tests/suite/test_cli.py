@@ -138,7 +138,8 @@ def test_the_watch_sees_attempts_whether_or_not_the_package_is_there(tmp_path: P
             PermissionError(errno.EACCES, "Permission denied", "out.json"),
             1,
             [
-                "out.json: may not be read or written by this user; change its permissions or choose another place"
+                "out.json: may not be read or written by this user; change its permissions or choose "
+                "another place"
             ],
         ),
         (
