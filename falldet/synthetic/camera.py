@@ -99,7 +99,7 @@ def draw_view(scene: Scene, width_px: int, height_px: int, rng: RNG) -> View:
     roll = np.deg2rad(rng.normal(0, 3) if rng.random() < 0.9 else rng.normal(0, 14))
     right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
     narrow = 2 * np.degrees(np.arctan(0.75 / max(distance, 0.8)))  # about a person's length fills the height
-    fov = float(np.clip(rng.uniform(0.9, 3.0) * narrow, 22, 88))
+    fov = float(np.clip(rng.uniform(0.75, 2.7) * narrow, 22, 88))
     bend = float(rng.uniform(0.05, 0.35)) if rng.random() < 0.3 else 0.0
     return View(
         eye,

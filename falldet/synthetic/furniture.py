@@ -269,3 +269,28 @@ def clutter(rng: RNG) -> Thing:
             thing.box((*at, size[2] / 2), tuple(size), surface(rng))
             thing.solids.pop()
     return thing
+
+
+def heap(rng: RNG, base_m: float | int = 0.0) -> Thing:
+    """Bedding, clothes or bags in a heap, up to as large as somebody curled up, and nobody in it."""
+    thing, cloth = Thing(), linen(rng) if rng.random() < 0.4 else surface(rng, 0.02, plain=0.75)
+    size = rng.uniform((0.3, 0.25, 0.1), (1.3, 0.6, 0.35))
+    for _ in range(rng.integers(2, 6)):
+        half = size / 2 * rng.uniform(0.45, 1.0, 3)
+        at = rng.uniform(-0.5, 0.5, 2) * (size[:2] - half[:2])
+        material = cloth if rng.random() < 0.7 else surface(rng, 0.02)
+        thing.ball((*at, base_m + half[2] * 0.9), tuple(half), material, float(rng.uniform(0.6, 1.1)))
+    if base_m == 0:
+        x, y, z = (float(side) / 2 for side in size)
+        thing.blocks.append(Block((0.0, 0.0, z), (x, y, z)))
+    return thing
+
+
+def mat(rng: RNG) -> Thing:
+    """A mat, a mattress or a pad on the floor, mostly dark."""
+    thing = Thing()
+    size = (float(rng.uniform(0.6, 2.2)), float(rng.uniform(0.5, 1.6)), float(rng.uniform(0.03, 0.5)))
+    cover = surface(rng, 0.02, 0.35, plain=0.8) if rng.random() < 0.6 else surface(rng)
+    for k in range(int(rng.integers(1, 3))):
+        thing.box((k * 0.5 * size[0], 0, size[2] / 2), size, cover)
+    return thing

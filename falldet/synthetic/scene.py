@@ -123,23 +123,27 @@ def _block_fits(scene: Scene, block: Block) -> bool:
 
 
 _THINGS = {
-    "bed": 0.24,
-    "seat": 0.17,
-    "table": 0.12,
-    "cabinet": 0.15,
-    "walker": 0.06,
-    "stand": 0.08,
-    "curtain": 0.08,
+    "bed": 0.2,
+    "seat": 0.16,
+    "table": 0.1,
+    "cabinet": 0.12,
+    "walker": 0.05,
+    "stand": 0.07,
+    "curtain": 0.07,
     "clutter": 0.1,
+    "heap": 0.09,
+    "mat": 0.04,
 }
 
 
 def _any_thing(rng: RNG) -> Thing:
     match rng.choice(list(_THINGS), p=list(_THINGS.values())):
         case "bed":
-            return furniture.bed(
-                rng, float(rng.uniform(0.35, 0.8)), float(rng.choice([0, 0, rng.uniform(15, 60)]))
-            )[0]
+            height, raised = float(rng.uniform(0.35, 0.8)), float(rng.choice([0, 0, rng.uniform(15, 60)]))
+            bed = furniture.bed(rng, height, raised)[0]
+            if raised == 0 and rng.random() < 0.4:
+                bed.solids += furniture.heap(rng, height).placed(0, -0.3, float(rng.uniform(0, 3))).solids
+            return bed
         case "seat":
             return furniture.seat(rng, float(rng.uniform(0.38, 0.5)), 5.0)
         case "table":
@@ -152,6 +156,10 @@ def _any_thing(rng: RNG) -> Thing:
             return furniture.stand(rng)
         case "curtain":
             return furniture.curtain(rng)
+        case "heap":
+            return furniture.heap(rng)
+        case "mat":
+            return furniture.mat(rng)
         case _:
             return furniture.clutter(rng)
 
