@@ -7,6 +7,8 @@ would be downloaded: only its own is asked for here, and nothing touches the net
 from __future__ import annotations
 
 import functools
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,12 @@ def load_body() -> Body:
     try:
         import anny
         import torch
+        from filelock import FileLock
     except ImportError as error:
         raise BackendUnavailable("anny", str(error), hint="pip install anny") from None
-    with status("loading the body model (some minutes the first time)"):
+    # What is computed the first time is kept in one folder: of several processes one computes it.
+    lock = FileLock(Path(tempfile.gettempdir()) / "vision-suite-anny.lock")
+    with status("loading the body model (some minutes the first time)"), lock:
         model = anny.Anny(
             rig="anny", topology="anny", pose_parameterization="local-ref", skinning_method="lbs"
         )
