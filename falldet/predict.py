@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from falldet.detections import FALLEN, Detecting, Detections
-from falldet.looking.ahead import ahead
 from falldet.looking.results import Results, make_room
 from falldet.looking.sources import Frame, PictureSource, Source, VideoSource, open_source
 from suite import progress
+from suite.ahead import ahead
 from suite.engine.interrupts import Interrupted, Interrupts
 from suite.errors import BadInput
 

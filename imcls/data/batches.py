@@ -12,13 +12,15 @@ from jaxtyping import Int64, UInt8
 from imcls.data.cache import ImageCache
 from imcls.data.draws import Draws
 from imcls.data.options import InputOptions, Pk
-from imcls.data.prefetch import ahead
 from imcls.data.samplers import occurrences, sample_order
 from imcls.data.table import ImageTable
 from imcls.data.transforms import augment
 from imcls.data.transforms_policy import draws_from_torch
+from suite.ahead import ahead
 from suite.engine.order import rank_slice
 from suite.errors import BadInput
+
+_AHEAD = 2
 
 
 class Batch(NamedTuple):
@@ -76,7 +78,7 @@ class TrainBatches:
             self._workers = self._workers or _Workers(self)
             return self._workers.prepare(numbers)
         here = (self.batch(*number) for number in numbers)
-        return here if draws_from_torch(self.options.augment.transforms) else ahead(here)
+        return here if draws_from_torch(self.options.augment.transforms) else ahead(here, _AHEAD)
 
     def image_px(self, progress: float) -> int:
         """Side of the images when that share of the training has passed."""

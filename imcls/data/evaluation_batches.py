@@ -11,8 +11,10 @@ from imcls.data.cache import ImageCache
 from imcls.data.draws import Draws
 from imcls.data.fit import evaluation_fit
 from imcls.data.options import InputOptions
-from imcls.data.prefetch import ahead
 from imcls.data.transforms_square import make_squares
+from suite.ahead import ahead
+
+_AHEAD = 2
 
 
 def eval_batches(
@@ -28,4 +30,4 @@ def eval_batches(
         squares = make_squares(cache.images(index), evaluation_fit(options), image_px, nothing)
         return torch.from_numpy(squares).permute(0, 3, 1, 2), index
 
-    return ahead(batch(first) for first in range(0, len(wanted), batch_size))
+    return ahead((batch(first) for first in range(0, len(wanted), batch_size)), _AHEAD)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +13,6 @@ from imcls.data.evaluation_batches import eval_batches
 from imcls.data.fit import prepare_image
 from imcls.data.normalise import normalise
 from imcls.data.options import Balanced, InputOptions, Pk, ProgressiveStep
-from imcls.data.prefetch import ahead
 from imcls.data.table import ImageTable
 from suite.errors import BadInput
 
@@ -186,30 +182,3 @@ def test_normalise_is_its_formula(channels_last: bool, alike: bool) -> None:
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     order = torch.channels_last if channels_last else torch.contiguous_format
     assert got.is_contiguous(memory_format=order) and images.dtype == torch.uint8
-
-
-def test_a_thread_works_ahead_and_ends_with_its_reader() -> None:
-    made: list[int] = []
-
-    def items() -> Iterator[int]:
-        for i in range(100):
-            made.append(i)
-            yield i
-
-    reader = ahead(items())
-    assert [next(reader) for _ in range(3)] == [0, 1, 2]
-    reader.close()  # type: ignore[attr-defined]
-    assert len(made) <= 7
-    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
-    assert list(ahead(iter(range(10)))) == list(range(10))
-
-
-def test_what_goes_wrong_in_the_thread_is_raised() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise BadInput("gone")
-
-    reader = ahead(items())
-    assert next(reader) == 1
-    with pytest.raises(BadInput, match="gone"):
-        next(reader)
