@@ -120,7 +120,7 @@ def train_detector(
 ) -> tuple[nn.Module, Trained]:
     """Train on the pools; checkpoints and logs go to ``folder``. Raises what the engine's `fit` raises."""
     torch.manual_seed(config.train.seed)
-    detector = started_detector(config.model, sets.develop.classes)
+    detector = started_detector(config.model, sets.develop.classes, config.pixels)
     batches = _batches(config, sets)
     card = card_of(config, sets)
     every, last = config.evaluation.every_epochs, config.train.epochs - 1

@@ -12,23 +12,25 @@ from falldet.model.dense import DenseHead
 from falldet.model.detector import CascadeRCNN
 from falldet.model.file import has_card, read_model
 from falldet.model.nanodet import NanoDet
-from falldet.model.options import CascadeOptions, Detector
+from falldet.model.options import CascadeOptions, Detector, PixelOptions
 from falldet.model.pan import Pan
 from falldet.model.person import PersonProposals
 from falldet.model.shufflenet import ShuffleNet
 from falldet.model.weights.convert import start_from
-from falldet.model.weights.nanodet import load_nanodet
+from falldet.model.weights.nanodet import NANODET_PIXELS, load_nanodet
 from suite.errors import BadInput
 
 NCNN = ".param"
 
 
-def started_detector(options: Detector, classes: Sequence[str]) -> CascadeRCNN | NanoDet:
+def started_detector(
+    options: Detector, classes: Sequence[str], pixels: PixelOptions | None = None
+) -> CascadeRCNN | NanoDet:
     """The detector with the weights its options name, or with random ones.
 
     Taken are a model of falldet, NanoDet-m of ncnn (a .param file with its .bin beside it), for light
     detectors, and what `import-weights` takes, for the others. Raises BadInput where the file does not fit
-    the detector.
+    the detector, or was trained on pictures with another order, mean or spread of colours than ``pixels``.
     """
     detector = build_detector(options, len(classes))
     path = options.weights
@@ -37,14 +39,17 @@ def started_detector(options: Detector, classes: Sequence[str]) -> CascadeRCNN |
     if not path.is_file():
         raise BadInput("no such file", path, "model.weights names the weights to start from")
     if path.suffix == NCNN:
-        _start_from_nanodet(detector, path)
+        fed = _start_from_nanodet(detector, path)
     elif has_card(path):
-        _start_from_model(detector, path)
+        fed = _start_from_model(detector, path)
     elif isinstance(options, CascadeOptions):
-        start_from(detector, path, options, classes)
+        fed = start_from(detector, path, options, classes).pixels
     else:
         hint = "name a model of falldet, or NanoDet-m in ncnn's format (.param)"
         raise BadInput("is neither, and a dense detector starts from nothing else", path, hint)
+    if pixels is not None and _colours(fed) != _colours(pixels):
+        hint = f"write pixels: {{order: {fed.order}, mean: {list(fed.mean)}, std: {list(fed.std)}}}"
+        raise BadInput("was trained on pictures fed otherwise than `pixels` says", path, hint)
     return detector
 
 
@@ -71,7 +76,11 @@ def depths(detector: nn.Module) -> dict[str, int]:
     return stages
 
 
-def _start_from_nanodet(detector: CascadeRCNN | NanoDet, path: Path) -> None:
+def _colours(pixels: PixelOptions) -> tuple[object, ...]:
+    return (pixels.order, *(round(value, 2) for value in (*pixels.mean, *pixels.std)))
+
+
+def _start_from_nanodet(detector: CascadeRCNN | NanoDet, path: Path) -> PixelOptions:
     head: DenseHead | None = None
     if isinstance(detector, NanoDet):
         head = detector.bbox_head
@@ -82,13 +91,16 @@ def _start_from_nanodet(detector: CascadeRCNN | NanoDet, path: Path) -> None:
         what = "NanoDet-m fits a shufflenet backbone, a pan neck, and a dense head or person proposals"
         raise BadInput(what, path, "change the detector, or name other weights")
     load_nanodet(path, backbone, neck.lateral_convs, head)
+    return NANODET_PIXELS
 
 
-def _start_from_model(detector: nn.Module, path: Path) -> None:
-    given = read_model(path).detector.state_dict()
+def _start_from_model(detector: nn.Module, path: Path) -> PixelOptions:
+    model = read_model(path)
+    given = model.detector.state_dict()
     wanted = detector.state_dict()
     wrong = sorted(wanted.keys() ^ given.keys())
     wrong += [name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape]
     if wrong:
         raise BadInput(f"is of another architecture (first: {wrong[0]})", path, "use the options of its card")
     detector.load_state_dict(given)
+    return model.card.pixels

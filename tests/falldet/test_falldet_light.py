@@ -31,13 +31,13 @@ from falldet.model.person import PersonProposals
 from falldet.model.shufflenet import ShuffleNet, shuffled
 from falldet.model.start import new_parameters, started_detector
 from falldet.model.target import Target
+from falldet.model.weights.nanodet import NANODET_PIXELS
 from falldet.model.weights.ncnn import read_ncnn
 from suite.data.images import read_image
 from suite.errors import BadInput
 
 SEEDS = st.integers(0, 10_000)
 SMALL = DenseOptions(backbone=ShuffleNetOptions(width="0.5x", frozen_stages=0), neck=PanOptions(channels=32))
-NANODET_PIXELS = PixelOptions(order="bgr", mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 NOBODY = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 
 
@@ -396,6 +396,10 @@ def test_nanodets_person_is_both_our_classes_to_begin_with(data):
         overlap = iou(sure[:, None], torch.from_numpy(image.boxes_px)[None])
         hits += bool(len(sure) and (overlap > 0.5).any())
     assert hits >= 2
+
+    started_detector(options, ("fallen", "not_fallen"), NANODET_PIXELS.model_copy(update={"long_px": 416}))
+    with pytest.raises(BadInput, match=r"trained on pictures fed otherwise .*write pixels: {order: bgr, mean"):
+        started_detector(options, ("fallen", "not_fallen"), PixelOptions())
 
 
 def test_other_weights_are_refused_in_a_line(data, tmp_path):

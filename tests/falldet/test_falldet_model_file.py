@@ -219,6 +219,9 @@ def test_a_model_is_a_start_for_a_detector_of_its_kind(tmp_path: Path):
     for options in (DENSE.model_copy(update={"bins": 7}), CASCADE):
         said = refusal(started_detector, options.model_copy(update={"weights": path}), classes)
         assert "is of another architecture (first: " in said
+    options = DENSE.model_copy(update={"weights": path})
+    swapped = CARD.pixels.model_copy(update={"mean": CARD.pixels.mean[::-1], "std": CARD.pixels.std[::-1]})
+    assert "fed otherwise than `pixels` says" in refusal(started_detector, options, classes, swapped)
 
 
 @pytest.fixture

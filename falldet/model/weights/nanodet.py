@@ -9,11 +9,16 @@ import torch
 from torch import nn
 
 from falldet.model.dense import DenseHead
+from falldet.model.options import PixelOptions
 from falldet.model.shufflenet import ShuffleNet
 from falldet.model.weights.ncnn import ConvWeights, read_ncnn
 from suite.errors import BadInput
 
 COCO_CLASSES, PERSON = 80, 0
+NANODET_PIXELS = PixelOptions(
+    long_px=320, order="bgr", mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395)
+)
+"""How pictures were fed where NanoDet-m was trained."""
 
 
 def load_nanodet(param: Path, backbone: ShuffleNet, laterals: nn.ModuleList, head: DenseHead) -> None:
