@@ -170,6 +170,7 @@ def evaluate(
         threshold=threshold,
         develop=None if develop is None else _source(develop, rename),
         inputs=[model_file(model)],
+        numbered=out is None,
     )
     print_table(comparison_table([(one.name, one) for one in done.evaluations]))
     click.echo(f"The report: {done.page}")

@@ -71,13 +71,14 @@ def evaluate_model(
     rule: ThresholdRule | None = None,
     inputs: Sequence[Path] = (),
     resamples: int = 1000,
+    numbered: bool = False,
 ) -> EvaluationRun:
     """Judge ``detector`` on every source and write figures, detections, failures and the page to ``out``.
 
     The threshold is the given one, else chosen on ``develop`` by ``rule``, else the detector's own. A picture
-    that cannot be read is named and left out. ``inputs`` are files to record, such as the model's. BadInput
-    where both a threshold and a develop split are given, where a set has nothing to judge, or where the
-    detector knows other classes.
+    that cannot be read is named and left out. ``inputs`` are files to record, such as the model's;
+    ``numbered`` takes the next free one of ``out``, ``out-2``, ... Raises BadInput where both a threshold
+    and a develop split are given, where a set has nothing to judge, or where the detector knows others.
     """
     if threshold is not None and develop is not None:
         raise BadInput("a threshold is given, and a split to choose one on", hint="give one of the two")
@@ -85,7 +86,7 @@ def evaluate_model(
         raise BadInput(f"the threshold {threshold:g} is no score", hint="give one from 0 to 1")
     readings = [inspect_labelled(source) for source in sources]
     notes: list[tuple[Flag, str]] = [("warn", line) for reading in readings for line in reading.notes()]
-    with Run.create(out, inputs=inputs) as run:
+    with Run.create(out, inputs=inputs, numbered=numbered) as run:
         choice = None
         if develop is not None:
             held = inspect_labelled(develop).data
@@ -99,7 +100,7 @@ def evaluate_model(
         told = told_of(choice)
         sets = [reading.data for reading in readings]
         found = judge(run, detector, sets, name, operating, resamples=resamples, told=told, notes=notes)
-    return EvaluationRun(found, choice, out / PAGE)
+    return EvaluationRun(found, choice, run.folder / PAGE)
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,9 @@ def test_eval_judges_a_run_at_its_own_threshold_or_a_chosen_one(
     code, out, err = falldet_command("eval", trained / "model.safetensors", develop, "--threshold", "0.9")
     assert code == 0, err
     assert Run.open("runs/eval-model").status == "finished"
+    code, out, err = falldet_command("eval", trained / "model.safetensors", develop, "--threshold", "0.8")
+    assert code == 0, err
+    assert Run.open("runs/eval-model-2").status == "finished"
     table = [line for line in out.splitlines() if develop.parent.name in line or "model" in line]
     assert table
 
