@@ -1,0 +1,1 @@
+"""Cameras watched around the clock: streams, events, clips, deliveries, pages."""
