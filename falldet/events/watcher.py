@@ -1,0 +1,239 @@
+"""One camera: detections, look by look, become falls that somebody is told of; read `Watcher.look` first.
+
+Durations are those of ``time_s``, which no calendar can change; ``unix_s`` only labels. Time that nobody
+watched (a gap between looks) neither recovers nor loses anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from falldet.detections import Detections
+from falldet.events.confirm import Evidence, Look
+from falldet.events.event import FallEvent, State, event_id
+from falldet.events.options import EventOptions, ZoneOptions
+from falldet.events.tracker import Tracker
+from falldet.events.zones import Box, zone_of
+from falldet.metrics.people import candidates
+
+FLOOR = 0.1
+"""Detections from this score on are of use to a watcher."""
+_SAME_PLACE = 0.4
+
+
+@dataclass(frozen=True)
+class Track:
+    """A person before the camera, for drawing: ``score`` is the fallen score, smoothed, ``zone`` where they
+    are allowed to lie."""
+
+    id: int
+    box_px: Box
+    score: float
+    state: Literal["up", "suspected", "fallen", "ignored"]
+    zone: str | None = None
+
+
+@dataclass
+class _Seen:
+    """A person in this look."""
+
+    track: int
+    box_px: Box
+    score: float
+    zone: str | None
+
+
+@dataclass
+class _Open:
+    """An event that has not ended: where the person lies, and since when (watched time) they are up."""
+
+    event: FallEvent
+    track: int
+    box_px: Box
+    seen_s: float
+    up_since_s: float | None = None
+
+
+@dataclass
+class _Ended:
+    track: int
+    box_px: Box
+    at_s: float
+
+
+class Watcher:
+    """Tracking, confirmation, recovery, cool-down and zones of one camera."""
+
+    def __init__(
+        self,
+        camera: str,
+        options: EventOptions,
+        zones: Sequence[ZoneOptions],
+        threshold: float,
+        open_events: Iterable[FallEvent] = (),
+    ) -> None:
+        """``threshold`` is the score from which a look says fallen, where the options have none.
+
+        ``open_events`` were confirmed before a restart and have not ended: they go on, and no second event
+        is made of them. What counts of them is their place.
+        """
+        self.camera = camera
+        self.options = options
+        self.zones = tuple(zones)
+        self.threshold = threshold if options.threshold is None else options.threshold
+        self.tracks: tuple[Track, ...] = ()
+        self._tracker = Tracker(options.track)
+        self._evidence: dict[int, Evidence] = {}
+        self._open = [_Open(event, 0, event.box_px, 0.0) for event in open_events]
+        self._ended: list[_Ended] = []
+        self._time_s: float | None = None
+        self._watched_s = 0.0
+        self._size_px: tuple[int, int] | None = None
+
+    def look(
+        self, detections: Detections, size_px: tuple[int, int], time_s: float, unix_s: float
+    ) -> list[FallEvent]:
+        """The events that this look confirms or ends, those that end first.
+
+        ``detections`` from about the score FLOOR on, in any order, in a picture of ``size_px`` (width,
+        height). A look at the time of the last one is no look; one that goes back begins afresh.
+        """
+        if self._time_s is not None and time_s == self._time_s:
+            return []
+        told = self._afresh(unix_s) if self._time_s is not None and time_s < self._time_s else []
+        dt = 0.0 if self._time_s is None else time_s - self._time_s
+        self._watched_s += dt if dt <= self.options.gap_s else 0.0
+        self._time_s = time_s
+        self._resize(size_px)
+        seen = self._people(detections, size_px, time_s, unix_s)
+        told += self._go_on(seen, unix_s)
+        told += self._confirm(seen, unix_s)
+        self._show(seen)
+        return told
+
+    def _people(
+        self, detections: Detections, size_px: tuple[int, int], time_s: float, unix_s: float
+    ) -> list[_Seen]:
+        """Everybody who is tracked in this look; what it says of them is added to what is known."""
+        boxes = detections.boxes_px
+        keys = (*(boxes[:, k] for k in range(4)), detections.labels, -detections.scores)
+        people = candidates(detections.chosen(np.lexsort(keys)))
+        best = np.maximum(people.fallen_scores, people.other_scores)
+        least = max(self.options.track.weak * self.threshold, FLOOR)
+        numbers = self._tracker.look(people.boxes_px, best, least, time_s)
+        followed = {tracked.number for tracked in self._tracker.boxes}
+        self._evidence = {k: evidence for k, evidence in self._evidence.items() if k in followed}
+        seen = []
+        for number, box, score in zip(
+            numbers.tolist(), people.boxes_px.tolist(), people.fallen_scores.tolist(), strict=True
+        ):
+            if number >= 0:
+                zone = zone_of(tuple(box), size_px, self.zones)
+                down = score >= self.threshold and zone is None
+                evidence = self._evidence.setdefault(number, Evidence(self.options))
+                evidence.add(Look(time_s, unix_s, score, down))
+                seen.append(_Seen(number, tuple(box), score, None if zone is None else zone.name))
+        return sorted(seen, key=lambda one: one.track)
+
+    def _go_on(self, seen: list[_Seen], unix_s: float) -> list[FallEvent]:
+        """Open events: who still lies, who is up, who is gone."""
+        told, now_s = [], self._watched_s
+        least = self.options.release * self.threshold
+        for one in list(self._open):
+            own = next((s for s in seen if s.track == one.track), None)
+            lying = [s for s in seen if s.score >= least and s.zone is None]
+            # Perhaps under another number: whoever lies there is who fell there.
+            there = [s for s in lying if s is own or _same_place(s.box_px, one.box_px)]
+            if there:
+                down = max(there, key=lambda s: (s is own, s.score))
+                one.event = replace(one.event, peak=max(one.event.peak, down.score))
+                one.track, one.box_px, one.seen_s, one.up_since_s = down.track, down.box_px, now_s, None
+            elif own is not None:
+                one.seen_s = now_s
+                one.up_since_s = now_s if one.up_since_s is None else one.up_since_s
+                if now_s - one.up_since_s >= self.options.recovery_s:
+                    told.append(self._end(one, "recovered", unix_s))
+            elif now_s - one.seen_s >= self.options.lost_s:
+                told.append(self._end(one, "lost", unix_s))
+        return told
+
+    def _confirm(self, seen: list[_Seen], unix_s: float) -> list[FallEvent]:
+        """New events: enough looks at somebody whose fall nobody has been told of."""
+        told, now_s = [], self._watched_s
+        self._ended = [one for one in self._ended if now_s - one.at_s < self.options.cool_down_s]
+        for one in seen:
+            looks = self._evidence[one.track].confirmed()
+            known = any(_is(one, open_.track, open_.box_px) for open_ in self._open)
+            cooling = any(_is(one, ended.track, ended.box_px) for ended in self._ended)
+            if looks is None or known or cooling:
+                continue
+            onset, scores = looks[0].unix_s, [look.score for look in looks]
+            event = FallEvent(
+                event_id(self.camera, onset, unix_s, one.track), self.camera, one.track, onset, unix_s, None,
+                sum(scores) / len(scores), max(scores), one.box_px, self._size_px or (0, 0), "confirmed",
+            )  # fmt: skip
+            self._open.append(_Open(event, one.track, one.box_px, now_s))
+            told.append(event)
+        return told
+
+    def _end(self, one: _Open, state: State, unix_s: float) -> FallEvent:
+        self._open.remove(one)
+        self._ended.append(_Ended(one.track, one.box_px, self._watched_s))
+        if one.track in self._evidence:
+            self._evidence[one.track].clear()
+        return replace(one.event, state=state, ended_unix_s=unix_s)
+
+    def _afresh(self, unix_s: float) -> list[FallEvent]:
+        """The clock of the pictures began again: another recording, of which nothing is known."""
+        told = [self._end(one, "lost", unix_s) for one in list(self._open)]
+        self._tracker = Tracker(self.options.track)
+        self._evidence.clear()
+        self._ended.clear()
+        return told
+
+    def _resize(self, size_px: tuple[int, int]) -> None:
+        """Places move with the size of the picture; those of a restart have their own."""
+        for one in self._open:
+            old = self._size_px or one.event.size_px
+            if old != size_px:
+                one.box_px = _scaled(one.box_px, old, size_px)
+        if self._size_px is not None and self._size_px != size_px:
+            for one in self._ended:
+                one.box_px = _scaled(one.box_px, self._size_px, size_px)
+            for tracked in self._tracker.boxes:
+                tracked.rescale(size_px[0] / self._size_px[0], size_px[1] / self._size_px[1])
+        self._size_px = size_px
+
+    def _show(self, seen: list[_Seen]) -> None:
+        fallen = {one.track for one in self._open if one.up_since_s is None}
+        tracks = []
+        for one in seen:
+            score = self._evidence[one.track].smooth
+            if one.track in fallen:
+                state = "fallen"
+            elif one.score < self.threshold:
+                state = "up"
+            else:
+                state = "suspected" if one.zone is None else "ignored"
+            tracks.append(Track(one.track, one.box_px, score, state, one.zone))
+        self.tracks = tuple(tracks)
+
+
+def _is(one: _Seen, track: int, box_px: Box) -> bool:
+    return one.track == track or _same_place(one.box_px, box_px)
+
+
+def _same_place(a: Box, b: Box) -> bool:
+    """Whether much of the smaller box is in the other: one of them may be a part of a person."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width > 0 and height > 0 and width * height >= _SAME_PLACE * max(least, 1.0)
+
+
+def _scaled(box: Box, old: tuple[int, int], new: tuple[int, int]) -> Box:
+    across, down = new[0] / old[0], new[1] / old[1]
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
