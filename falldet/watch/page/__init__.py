@@ -1,0 +1,1 @@
+"""The live page of a watch: pictures, health, events, and zones to draw."""
