@@ -17,8 +17,8 @@ class FallEvent:
 
     The ``_unix_s`` are labels of the wall clock, which may jump: no duration is measured by them. ``onset``
     is the first look that said fallen; ``confidence`` the mean fallen score of the looks that confirmed it,
-    ``peak`` the highest until now. ``track`` is the person's number at the confirmation. ``box_px`` (x1, y1, x2, y2) at the confirmation is in a picture of
-    ``size_px`` (width, height).
+    ``peak`` the highest until now. ``track``, the person's number, and ``box_px`` (x1, y1, x2, y2), in a
+    picture of ``size_px`` (width, height), are those at the confirmation.
     """
 
     id: str
