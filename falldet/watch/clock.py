@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from suite.errors import BadInput
 
 
+@runtime_checkable
+@runtime_checkable
 class Clock(Protocol):
     """What tells the time. Every duration is a difference of ``now_s``; ``unix_s`` only labels.
 

@@ -8,6 +8,7 @@ and again, to every client from the first one on. Prints one line when it listen
 
 import struct
 import sys
+from pathlib import Path
 
 import gi
 
@@ -19,7 +20,7 @@ CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 
 
 def packets(path):
-    data, at = open(path, "rb").read(), 0
+    data, at = Path(path).read_bytes(), 0
     while at < len(data):
         (length,) = struct.unpack_from(">I", data, at)
         yield data[at + 4 : at + 4 + length]

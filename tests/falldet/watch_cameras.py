@@ -84,8 +84,10 @@ class RtspCamera:
     def start(self) -> None:
         """On the same port as before, where there was one."""
         script = Path(__file__).parent / "rtsp_server.py"
-        command = [_SYSTEM_PYTHON, str(script), str(self.port), str(self._rate), str(self._file), *self._login]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        given = [str(self.port), str(self._rate), str(self._file), *self._login]
+        self._process = subprocess.Popen(
+            [_SYSTEM_PYTHON, str(script), *given], stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline().rpartition(" ")[2])
 

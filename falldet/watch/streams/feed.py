@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,6 +23,7 @@ class Picture:
     sent_px: tuple[int, int]
 
 
+@runtime_checkable
 class Feed(Protocol):
     """An open source. ``endless`` ones do not end by themselves: where they do, the camera was lost."""
 
@@ -50,12 +51,12 @@ class Looks:
         self.period_s = 1 / per_s
         self._next_s: float | None = None
 
-    def due(self, time_s: float, *, cheap: bool = False) -> bool:
+    def due(self, time_s: float | int, *, cheap: bool = False) -> bool:
         """Whether to look now; a little early where the look is ``cheap``, as key frames are."""
         early_s = (1 - _EARLY) * self.period_s if cheap else 1e-6
         return self._next_s is None or time_s >= self._next_s - early_s
 
-    def taken(self, time_s: float) -> None:
+    def taken(self, time_s: float | int) -> None:
         """A look was taken. Looks that were missed are not made up for."""
         if self._next_s is None or not -1e-6 <= time_s - self._next_s < self.period_s:
             self._next_s = time_s

@@ -75,11 +75,12 @@ class Vitals:
 
     def enter(self, state: State, why: str = "") -> None:
         """A state begins; the same one with another reason only changes the reason."""
+        why = self._hide(why)
         with self._lock:
             if (state, why) == (self._now.state, self._now.why):
                 return
             since_s = self._now.since_s if state == self._now.state else self._clock.now_s()
-            self._now = replace(self._now, state=state, why=self._hide(why), since_s=since_s)
+            self._now = replace(self._now, state=state, why=why, since_s=since_s)
             self._heard_s = None
         self._say()
 
@@ -94,10 +95,10 @@ class Vitals:
         if not again:
             self._say()
 
-    def heard(self, silent_s: float) -> None:
+    def heard(self, silent_s: float | int) -> None:
         """The camera sent something; it may be silent for so many real seconds from now on."""
         with self._lock:
-            self._heard_s, self._silent_s = time.monotonic(), silent_s
+            self._heard_s, self._silent_s = time.monotonic(), float(silent_s)
 
     def count(self, *, shots: int = 0, dropped: int = 0, damaged: int = 0, reconnects: int = 0) -> None:
         """Add to the counts."""

@@ -17,7 +17,7 @@ class Lag:
         self._window_s = -math.inf
         self._last: tuple[float, float] | None = None
 
-    def late(self, arrival_s: float, stamp_s: float | None) -> bool:
+    def late(self, arrival_s: float | int, stamp_s: float | int | None) -> bool:
         """Whether the packet waited for long somewhere on its way to us; without a stamp nobody knows."""
         if stamp_s is None:
             return False

@@ -81,6 +81,13 @@ class CameraOptions(Config):
             raise ValueError("the login is given in the address and beside it; once is enough")
         return {**given, "source": source, "username": username, "password": password}
 
+    @field_validator("username", "password", mode="before")
+    @classmethod
+    def _words(cls, word: Any) -> Any:
+        if word is None or isinstance(word, (str, SecretStr)):
+            return word
+        raise ValueError("a word of the login is no text; put it in quotes")
+
     @field_validator("source", mode="before")
     @classmethod
     def _number(cls, source: Any) -> Any:

@@ -20,11 +20,11 @@ class Pace:
         """The clock's time at which that position in the file is due."""
         return self._start_s + position_s
 
-    def late(self, time_s: float) -> bool:
+    def late(self, time_s: float | int) -> bool:
         """Whether that time passed so long ago that what was due then is better skipped."""
         return self._clock.now_s() - time_s > _LATE_S
 
-    def wait(self, time_s: float) -> bool:
+    def wait(self, time_s: float | int) -> bool:
         """Until then; True where the camera is to stop."""
         return self._clock.wait(time_s - self._clock.now_s(), self._stop)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from falldet.watch.streams.options import CameraOptions
 from falldet.watch.streams.pixels import fitted
 
 
+@runtime_checkable
 class Capture(Protocol):
     """The part of ``cv2.VideoCapture`` that is used."""
 
