@@ -1,0 +1,1 @@
+"""Telling somebody: targets that are sent each event until they acknowledge it."""
