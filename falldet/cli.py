@@ -176,6 +176,96 @@ def evaluate(
     click.echo(f"The report: {done.page}")
 
 
+@falldet.command("eval-events")
+@click.argument("model", metavar="NAME|FILE|RUN")
+@click.argument("annotations", nargs=-1, required=True, type=_PATH, metavar="CSV|FOLDER...")
+@_THRESHOLD
+@click.option("--events", type=_PATH, help="YAML with settings of events: looks, of, min_duration_s, ...")
+@click.option("--develop", multiple=True, type=_PATH, help="Other videos to choose threshold and N of M on.")
+@click.option("--looks-per-s", type=float, default=2.0, show_default=True, help="Looks a second.")
+@click.option("--out", type=_PATH, help="Run folder to make.  [default: runs/events-NAME]")
+@_DEVICE
+def eval_events(
+    model: str,
+    annotations: tuple[Path, ...],
+    threshold: float | None,
+    events: Path | None,
+    develop: tuple[Path, ...],
+    looks_per_s: float,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Judge alarms on videos whose falls are annotated: recall, false alarms an hour, delays.
+
+    Each CSV has the columns video, onset_s, end_s, kind; a FOLDER is one laid out as GMDCSA24.
+    """
+    from falldet.eval_events import evaluate_events
+    from falldet.events.options import EventOptions
+    from falldet.models import model_file, open_model
+    from suite.config import load_config
+
+    options = EventOptions() if events is None else load_config(EventOptions, events).config
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise BadInput(f"the threshold {threshold:g} is no score", hint="give one from 0 to 1")
+        options = options.model_copy(update={"threshold": threshold})
+    done = evaluate_events(
+        open_model(model, device),
+        annotations,
+        out or Path("runs") / f"events-{Path(model).stem}",
+        name=model,
+        options=options,
+        looks_per_s=looks_per_s,
+        develop=develop,
+        inputs=[model_file(model)],
+        numbered=out is None,
+    )
+    for metric in done.judgement.metrics():
+        click.echo(f"{metric.key:<16} {metric.text:>8}  {metric.interval_text:<16} {metric.note}".rstrip())
+    click.echo(f"The report: {done.page}")
+
+
+def _print_example(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(Path(__file__).with_name("watch").joinpath("example.yaml").read_text("utf-8"), nl=False)
+        ctx.exit()
+
+
+def _print_schema(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        import json
+
+        from falldet.watch.config import WatchConfig
+        from suite.config import schema
+
+        click.echo(json.dumps(schema(WatchConfig), indent=2))
+        ctx.exit()
+
+
+@falldet.command()
+@click.argument("watched", metavar="YAML|VIDEO|FOLDER|CAMERA|URL")
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--check", is_flag=True, help="Print all settings with their origins, and leave.")
+@click.option("--example", is_flag=True, is_eager=True, expose_value=False, callback=_print_example,
+              help="Print a configuration to start from, and leave.")  # fmt: skip
+@click.option("--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema,
+              help="Print the JSON schema of the configuration, for editors, and leave.")  # fmt: skip
+@click.pass_context
+def watch(ctx: click.Context, watched: str, settings: tuple[str, ...], check: bool) -> None:
+    """Watch cameras around the clock and tell of falls: page, clips, webhooks, MQTT.
+
+    YAML names cameras and everything else; any other source is watched as the only camera, such as
+    `falldet watch rtsp://10.0.0.7/stream page.port=9000`. Ctrl-C or SIGTERM ends it in good order.
+    """
+    from falldet.watch.command import load_watch, run_watch
+
+    loaded = load_watch(watched, settings)
+    if check:
+        click.echo(loaded.to_yaml(), nl=False)
+        return
+    ctx.exit(run_watch(loaded.config))
+
+
 @falldet.command()
 @click.argument("source", type=_PATH)
 @click.argument("out", type=_PATH)

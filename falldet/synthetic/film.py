@@ -17,11 +17,11 @@ from jaxtyping import UInt8
 from falldet.synthetic.camera import View
 from falldet.synthetic.casting import Caster
 from falldet.synthetic.film_keys import Key, vertices_of
+from falldet.synthetic.film_render import StillRoom
 from falldet.synthetic.film_room import Room, draw_room
 from falldet.synthetic.film_script import FALL, Act, Actor, write_script
 from falldet.synthetic.people import draw_shape
-from falldet.synthetic.render import render
-from falldet.synthetic.scene import Placed, Scene
+from falldet.synthetic.scene import Placed
 from falldet.synthetic.solids import Solid
 from falldet.synthetic.wear import Outfit, Wardrobe, outfit
 from suite.body import Body, load_body
@@ -74,13 +74,13 @@ class Film:
         o = self.options
         rng = np.random.default_rng([o.seed, 2, self.number])
         look = _Development(rng)
+        still = StillRoom(self.room.scene, self.view, [o.seed, 3, self.number])
         for k in range(int(self.seconds * o.looks_per_s)):
             time_s = k / o.looks_per_s
-            scene = _staged(self, time_s)
-            # The same numbers each time: one lamp, one window, for the whole film.
-            rendered = render(scene, self.view, None, np.random.default_rng([o.seed, 3, self.number]))
+            people = _staged(self, time_s)
+            rendered = still.picture(people)
             boxes, kinds = [], []
-            for number, person in enumerate(scene.people):
+            for number, person in enumerate(people):
                 mask = rendered.person == number
                 if mask.any():
                     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -133,7 +133,7 @@ def _drawn(
     return Film(options, number, seconds, tuple(acts), room, view, tuple(actors), outfits, wardrobe)
 
 
-def _staged(film: Film, time_s: float) -> Scene:
+def _staged(film: Film, time_s: float) -> list[Placed]:
     people = []
     for actor, wear in zip(film.actors, film.outfits, strict=True):
         key = actor.at(time_s)
@@ -142,7 +142,7 @@ def _staged(film: Film, time_s: float) -> Scene:
         if key.grounded:
             solids = [_not_below(solid, key.low_m) for solid in solids]
         people.append(Placed(key.kind, key.fallen, vertices, solids, key.low_m))
-    return replace(film.room.scene, people=people)
+    return people
 
 
 def _not_below(solid: Solid, level_m: float) -> Solid:

@@ -35,7 +35,7 @@ def render(scene: Scene, view: View, backdrop: Float[np.ndarray, "h w 3"] | None
     hits = caster.look(view)
     rays = view.rays().reshape(-1, 3).astype(np.float32)
     colour = _sky(rays, rng) if scene.outdoors else np.full_like(rays, 0.5)
-    _paint(colour, caster, hits)
+    paint(colour, caster, hits)
     if backdrop is None:
         light = _light(caster, scene, hits.places_m, hits.normals, hits.hit, size, rng)[0]
         rgb = np.where(hits.hit[:, None], colour * light, colour)
@@ -48,11 +48,11 @@ def render(scene: Scene, view: View, backdrop: Float[np.ndarray, "h w 3"] | None
         photo = backdrop.reshape(-1, 3) * np.where(floor, shade, 1)[:, None]
         # The people are lit as brightly as the photograph is.
         rgb = np.where(hits.hit[:, None], colour * light * np.clip(backdrop.mean() / 0.45, 0.6, 1.5), photo)
-    _shine(rgb, caster, hits, rays, rng)
+    shine(rgb, caster, hits, rays, rng)
     return Rendered(rgb.reshape(*size, 3).astype(np.float32), hits.person.reshape(size).astype(np.int64))
 
 
-def _paint(colour: np.ndarray, caster: Caster, hits: Hits) -> None:
+def paint(colour: np.ndarray, caster: Caster, hits: Hits) -> None:
     """The colour of every surface, into ``colour`` (n, 3)."""
     seen = np.flatnonzero(hits.hit)
     by_solid = hits.solid[seen].astype(np.int16)  # sixteen bits are sorted by counting
@@ -88,7 +88,7 @@ def _light(
     at = np.flatnonzero(few.ravel())
     starts = places[at] + normals[at] * 0.01
     small = ((h + 1) // 2, (w + 1) // 2)
-    sphere = _interleaved(small, rng)
+    sphere = interleaved(small, rng)
     to_lamp = lamp + radius * sphere - starts
     around = normals[at] + 0.99 * sphere
     around *= _AROUND_M / np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-6)
@@ -111,7 +111,7 @@ def _light(
     return light, ambient * open_sky + (1 - ambient) * seen
 
 
-def _interleaved(size: tuple[int, int], rng: RNG) -> np.ndarray:
+def interleaved(size: tuple[int, int], rng: RNG) -> np.ndarray:
     """Unit directions, sixteen over the sphere in blocks of 4 x 4: the mean of a block has no noise."""
     k = np.arange(16) + 0.5
     z, turn = 1 - k / 8, k * np.pi * (1 + 5**0.5)  # a spiral of golden angles
@@ -123,7 +123,7 @@ def _interleaved(size: tuple[int, int], rng: RNG) -> np.ndarray:
     return turned[np.tile(tile, (h // 4 + 1, w // 4 + 1))[:h, :w].ravel()].astype(np.float32)
 
 
-def _shine(rgb: np.ndarray, caster: Caster, hits: Hits, rays: np.ndarray, rng: RNG) -> None:
+def shine(rgb: np.ndarray, caster: Caster, hits: Hits, rays: np.ndarray, rng: RNG) -> None:
     """A highlight where a glossy surface mirrors the window."""
     way = np.array([rng.normal(), rng.normal(), abs(rng.normal()) + 0.3])
     way /= np.linalg.norm(way)
