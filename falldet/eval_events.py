@@ -42,7 +42,7 @@ def evaluate_events(
     *,
     name: str = "detector",
     options: EventOptions | None = None,
-    looks_per_s: float = 2.0,
+    looks_per_s: float | int = 2.0,
     develop: Sequence[Path] = (),
     inputs: Sequence[Path] = (),
     numbered: bool = False,
@@ -81,7 +81,7 @@ def evaluate_events(
 def look_at(
     detector: Detecting,
     videos: Sequence[Annotated],
-    looks_per_s: float,
+    looks_per_s: float | int,
     notes: list[tuple[Flag, str]] | None = None,
 ) -> list[Looked]:
     """The videos as the detector sees them, so many looks a second. What is damaged is added to ``notes``."""
@@ -89,7 +89,7 @@ def look_at(
 
 
 def _looked(
-    detector: Detecting, video: Annotated, looks_per_s: float, notes: list[tuple[Flag, str]] | None
+    detector: Detecting, video: Annotated, looks_per_s: float | int, notes: list[tuple[Flag, str]] | None
 ) -> Looked:
     looks: list[tuple[float, Detections]] = []
     size, end_s, due_s = (1, 1), 0.0, 0.0
@@ -111,7 +111,7 @@ def _looked(
 
 
 def _told(
-    name: str, options: EventOptions, threshold: float, looks_per_s: float, chosen: Tried | None
+    name: str, options: EventOptions, threshold: float | int, looks_per_s: float | int, chosen: Tried | None
 ) -> dict[str, str]:
     told = {
         "detector": name,

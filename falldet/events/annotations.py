@@ -27,8 +27,8 @@ class Interval:
     """Something that happens, in seconds since the video's first frame. ValueError where it ends before."""
 
     kind: str
-    onset_s: float
-    end_s: float
+    onset_s: float | int
+    end_s: float | int
 
     def __post_init__(self) -> None:
         if not 0 <= self.onset_s <= self.end_s < math.inf:

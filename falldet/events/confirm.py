@@ -16,9 +16,9 @@ _SMOOTH_S = 1.0
 class Look:
     """What one look says of one person; ``down`` where that counts as fallen."""
 
-    time_s: float
-    unix_s: float
-    score: float
+    time_s: float | int
+    unix_s: float | int
+    score: float | int
     down: bool
 
 

@@ -24,12 +24,12 @@ class FallEvent:
     id: str
     camera: str
     track: int
-    onset_unix_s: float
-    confirmed_unix_s: float
-    ended_unix_s: float | None
-    confidence: float
-    peak: float
-    box_px: tuple[float, float, float, float]
+    onset_unix_s: float | int
+    confirmed_unix_s: float | int
+    ended_unix_s: float | int | None
+    confidence: float | int
+    peak: float | int
+    box_px: tuple[float | int, float | int, float | int, float | int]
     size_px: tuple[int, int]
     state: State
 
@@ -68,7 +68,7 @@ class FallEvent:
         )  # fmt: skip
 
 
-def event_id(camera: str, onset_unix_s: float, confirmed_unix_s: float, track: int) -> str:
+def event_id(camera: str, onset_unix_s: float | int, confirmed_unix_s: float | int, track: int) -> str:
     """A name that can be a file's: camera, onset in UTC, and what tells it from all others."""
     word = re.sub(r"[^A-Za-z0-9]+", "-", camera).strip("-")[:40] or "camera"
     stamp = re.sub(r"[-:]|\..*", "", _iso(onset_unix_s))
@@ -76,7 +76,7 @@ def event_id(camera: str, onset_unix_s: float, confirmed_unix_s: float, track: i
     return f"{word}-{stamp}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def _iso(unix_s: float) -> str:
+def _iso(unix_s: float | int) -> str:
     return (
         datetime.fromtimestamp(unix_s, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )

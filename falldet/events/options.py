@@ -79,7 +79,7 @@ class EventOptions(Config):
         return self
 
 
-def twice_area(polygon: tuple[Point, ...]) -> float:
+def twice_area(polygon: tuple[tuple[float | int, float | int], ...]) -> float:
     """Twice the signed area (the shoelace formula)."""
     return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise((*polygon, polygon[0])))
 

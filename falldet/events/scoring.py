@@ -16,6 +16,7 @@ from falldet.detections import Detections
 from falldet.events.annotations import FALL, UNCLEAR, Interval
 from falldet.events.options import EventOptions, ZoneOptions
 from falldet.events.watcher import Watcher
+from falldet.events.zones import Box
 from falldet.metrics.intervals import UNKNOWN, wilson
 from falldet.metrics.intervals import Interval as Bounds
 from suite.report.metric import Metric
@@ -29,8 +30,8 @@ class Looked:
 
     name: str
     size_px: tuple[int, int]
-    seconds: float
-    looks: tuple[tuple[float, Detections], ...]
+    seconds: float | int
+    looks: tuple[tuple[float | int, Detections], ...]
     intervals: tuple[Interval, ...]
 
 
@@ -38,10 +39,10 @@ class Looked:
 class Alarm:
     """A confirmed event: when, how sure, and where in the picture."""
 
-    time_s: float
-    onset_s: float
-    confidence: float
-    box_px: tuple[float, float, float, float]
+    time_s: float | int
+    onset_s: float | int
+    confidence: float | int
+    box_px: Box
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Judgement:
     """What alarms were worth on some videos."""
 
     outcomes: tuple[Outcome, ...]
-    seconds: float
+    seconds: float | int
     videos: int
 
     @property
@@ -94,7 +95,7 @@ class Judgement:
         """With Garwood's exact interval of a Poisson rate."""
         return poisson(self.false, self.seconds / 3600)
 
-    def delay_s(self, share: float = 0.5) -> float:
+    def delay_s(self, share: float | int = 0.5) -> float:
         """The delay that this share of the falls found does not exceed; NaN where none was found."""
         delays = [one.delay_s for one in self.outcomes if not math.isnan(one.delay_s)]
         return float(np.quantile(delays, share)) if delays else math.nan
@@ -120,7 +121,7 @@ class Judgement:
 
 
 def alarms(
-    looked: Looked, options: EventOptions, threshold: float, zones: Sequence[ZoneOptions] = ()
+    looked: Looked, options: EventOptions, threshold: float | int, zones: Sequence[ZoneOptions] = ()
 ) -> list[Alarm]:
     """What a watcher would have told of this video."""
     watcher = Watcher(looked.name, options, zones, threshold)
@@ -133,7 +134,7 @@ def alarms(
 
 
 def judge(
-    videos: Sequence[Looked], options: EventOptions, threshold: float, zones: Sequence[ZoneOptions] = ()
+    videos: Sequence[Looked], options: EventOptions, threshold: float | int, zones: Sequence[ZoneOptions] = ()
 ) -> Judgement:
     """Every video watched by itself."""
     outcomes = [one for video in videos for one in match(video, alarms(video, options, threshold, zones))]
@@ -155,7 +156,7 @@ def match(looked: Looked, found: Sequence[Alarm]) -> list[Outcome]:
     return [*outcomes, *(Outcome(looked.name, None, a, _doing(looked, a)) for a in false)]
 
 
-def poisson(count: int, amount: float, level: float = 0.95) -> Bounds:
+def poisson(count: int, amount: float | int, level: float | int = 0.95) -> Bounds:
     """Events a unit of ``amount`` and the exact interval of their rate (Garwood 1936)."""
     if amount <= 0:
         return UNKNOWN

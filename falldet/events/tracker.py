@@ -28,7 +28,7 @@ _IMPOSSIBLE = 1e3
 class TrackedBox:
     """One person's box: where it is expected, with its uncertainty. ``seen_s`` is when it was last seen."""
 
-    def __init__(self, number: int, box_px: Float[np.ndarray, " 4"], time_s: float) -> None:
+    def __init__(self, number: int, box_px: Float[np.ndarray, " 4"], time_s: float | int) -> None:
         self.number = number
         self.seen_s = self._at_s = time_s
         self._x = _middle(box_px)
@@ -48,7 +48,7 @@ class TrackedBox:
     def _size(self) -> float:
         return float(np.sqrt(max(self._x[2] * self._x[3], 1.0)))
 
-    def expect(self, time_s: float) -> None:
+    def expect(self, time_s: float | int) -> None:
         """Go on to ``time_s``."""
         dt = time_s - self._at_s
         self._at_s = time_s
@@ -73,7 +73,7 @@ class TrackedBox:
         self._xx *= 1 - gain
         self.seen_s = self._at_s
 
-    def rescale(self, across: float, down: float) -> None:
+    def rescale(self, across: float | int, down: float | int) -> None:
         """The picture has another size now."""
         by = np.array([across, down, across, down])
         self._x, self._v = self._x * by, self._v * by
@@ -89,7 +89,11 @@ class Tracker:
         self._number = 0
 
     def look(
-        self, boxes_px: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, " n"], least: float, time_s: float
+        self,
+        boxes_px: Float[np.ndarray, "n 4"],
+        scores: Float[np.ndarray, " n"],
+        least: float | int,
+        time_s: float | int,
     ) -> Int64[np.ndarray, " n"]:
         """The number of each box's track, -1 where it belongs to none.
 
@@ -116,7 +120,7 @@ class Tracker:
         return numbers
 
     def _pairs(
-        self, tracks: list[TrackedBox], boxes_px: Float[np.ndarray, "m 4"], time_s: float
+        self, tracks: list[TrackedBox], boxes_px: Float[np.ndarray, "m 4"], time_s: float | int
     ) -> list[tuple[int, int]]:
         """Places of tracks and of boxes that belong together: the most overlap in all (Kuhn 1955)."""
         if not tracks or not len(boxes_px):
@@ -135,7 +139,7 @@ class Tracker:
         return [(int(t), int(b)) for t, b in zip(rows, columns, strict=True) if enough[t, b]]
 
 
-def _enlarged(boxes: Float[np.ndarray, "n 4"], share: float) -> Float64[np.ndarray, "n 4"]:
+def _enlarged(boxes: Float[np.ndarray, "n 4"], share: float | int) -> Float64[np.ndarray, "n 4"]:
     boxes = boxes.astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     by = (min(share, _MOST_ENLARGED) * np.sqrt(sides.prod(axis=1)))[:, None]

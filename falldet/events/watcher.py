@@ -73,7 +73,7 @@ class Watcher:
         camera: str,
         options: EventOptions,
         zones: Sequence[ZoneOptions],
-        threshold: float,
+        threshold: float | int,
         open_events: Iterable[FallEvent] = (),
     ) -> None:
         """``threshold`` is the score from which a look says fallen, where the options have none.
@@ -95,7 +95,7 @@ class Watcher:
         self._size_px: tuple[int, int] | None = None
 
     def look(
-        self, detections: Detections, size_px: tuple[int, int], time_s: float, unix_s: float
+        self, detections: Detections, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
     ) -> list[FallEvent]:
         """The events that this look confirms or ends, those that end first.
 
@@ -116,7 +116,7 @@ class Watcher:
         return told
 
     def _people(
-        self, detections: Detections, size_px: tuple[int, int], time_s: float, unix_s: float
+        self, detections: Detections, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
     ) -> list[_Seen]:
         """Everybody who is tracked in this look; what it says of them is added to what is known."""
         boxes = detections.boxes_px
@@ -139,7 +139,7 @@ class Watcher:
                 seen.append(_Seen(number, tuple(box), score, None if zone is None else zone.name))
         return sorted(seen, key=lambda one: one.track)
 
-    def _go_on(self, seen: list[_Seen], unix_s: float) -> list[FallEvent]:
+    def _go_on(self, seen: list[_Seen], unix_s: float | int) -> list[FallEvent]:
         """Open events: who still lies, who is up, who is gone."""
         told, now_s = [], self._watched_s
         least = self.options.release * self.threshold
@@ -161,7 +161,7 @@ class Watcher:
                 told.append(self._end(one, "lost", unix_s))
         return told
 
-    def _confirm(self, seen: list[_Seen], unix_s: float) -> list[FallEvent]:
+    def _confirm(self, seen: list[_Seen], unix_s: float | int) -> list[FallEvent]:
         """New events: enough looks at somebody whose fall nobody has been told of."""
         told, now_s = [], self._watched_s
         self._ended = [one for one in self._ended if now_s - one.at_s < self.options.cool_down_s]
@@ -180,14 +180,14 @@ class Watcher:
             told.append(event)
         return told
 
-    def _end(self, one: _Open, state: State, unix_s: float) -> FallEvent:
+    def _end(self, one: _Open, state: State, unix_s: float | int) -> FallEvent:
         self._open.remove(one)
         self._ended.append(_Ended(one.track, one.box_px, self._watched_s))
         if one.track in self._evidence:
             self._evidence[one.track].clear()
         return replace(one.event, state=state, ended_unix_s=unix_s)
 
-    def _afresh(self, unix_s: float) -> list[FallEvent]:
+    def _afresh(self, unix_s: float | int) -> list[FallEvent]:
         """The clock of the pictures began again: another recording, of which nothing is known."""
         told = [self._end(one, "lost", unix_s) for one in list(self._open)]
         self._tracker = Tracker(self.options.track)

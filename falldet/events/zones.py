@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from falldet.events.options import Point, ZoneOptions, twice_area
 
-Box = tuple[float, float, float, float]
+Box = tuple[float | int, float | int, float | int, float | int]
 _MOST = 0.5
 _SOME = 0.25
 

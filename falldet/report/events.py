@@ -35,8 +35,8 @@ _RULE = (
 )
 _LIMITS = (
     "Shares have Wilson's intervals, the rate of false alarms Garwood's exact one; both take falls and "
-    "alarms for independent, which those of one person or one room are not. Staged falls are easier than real "
-    "ones, and people lose balance in more ways than they act."
+    "alarms for independent, which those of one person or one room are not. Staged falls are easier than "
+    "real ones, and people lose balance in more ways than they act."
 )
 
 
