@@ -161,14 +161,17 @@ def network_feed(
     _find(host_of(url))
     if stop.is_set():
         raise Lost("stopped")
+    asked_s = time.monotonic()
     try:
         container = av.open(url, options=settings, timeout=(timeouts.connect_s, timeouts.silent_s))
     except FFmpegError as error:
-        raise _lost(error, f"no answer within {timeouts.connect_s:g} s") from None
+        waited = time.monotonic() - asked_s > 0.95 * timeouts.connect_s
+        raise _lost(error, f"no answer within {timeouts.connect_s:g} s", waited) from None
     if not container.streams.video:
         container.close()
         raise Refused("sends no video")
-    endless = not container.duration and container.format.name != "hls"  # which comes in bursts
+    # A video on a server has an end, and HLS comes in bursts: both are played at their pace.
+    endless = scheme.startswith("rtsp") or not (container.duration or container.format.name == "hls")
     return ContainerFeed(container, options, clock, pace, vitals, endless)
 
 
@@ -180,8 +183,11 @@ def _find(host: str) -> None:
         raise Lost(f"the name {host} is not known: is it right, and the network up?") from None
 
 
-def _lost(error: Any, silent: str) -> Lost:
-    """What FFmpeg says, in a line without the address, which holds the login."""
+def _lost(error: Any, silent: str, waited: bool = False) -> Lost:
+    """What FFmpeg says, in a line without the address, which holds the login.
+
+    Where it was ``waited`` for, what it makes of half an answer does not matter.
+    """
     from av import error as said
 
     match error:
@@ -191,7 +197,7 @@ def _lost(error: Any, silent: str) -> Lost:
             return Refused("does not let this user see it (403)")
         case said.HTTPNotFoundError():
             return Refused("has nothing at this address (404)")
-        case said.ExitError() | said.TimeoutError():
+        case _ if waited or isinstance(error, (said.ExitError, said.TimeoutError)):
             return Lost(silent)
         case said.EOFError():
             return Lost("ended the connection")

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from suite.errors import SuiteError
 
-_EARLY = 0.8  # of the time between two looks
+_EARLY = 0.1  # of the time between two looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Looks:
 
     def due(self, time_s: float | int, *, cheap: bool = False) -> bool:
         """Whether to look now; a little early where the look is ``cheap``, as key frames are."""
-        early_s = (1 - _EARLY) * self.period_s if cheap else 1e-6
+        early_s = _EARLY * self.period_s if cheap else 1e-6
         return self._next_s is None or time_s >= self._next_s - early_s
 
     def taken(self, time_s: float | int) -> None:

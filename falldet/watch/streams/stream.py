@@ -96,7 +96,7 @@ class CameraStream:
                 return None
             if endless:
                 raise Lost("ended the connection")
-            if self._number == shots:
+            if not self._number:
                 self._vitals.enter("failed", "holds no picture that can be read")
                 return None
             if self.options.repeat:
