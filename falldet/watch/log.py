@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from falldet.watch.clock import Clock, RealClock
+from falldet.watch.streams.address import without
 
-_IN_URL = re.compile(r"(?<=://)[^\s\"'<>]*@")  # up to the last @: a password may hold @ and /
-_IN_QUERY = re.compile(r"(?i)([?&](?:[\w-]*(?:token|password|passwd|pwd|secret|key|auth)[\w-]*)=)[^&\s\"']+")
 _IN_HEADER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _NAMES = re.compile(r"(?i)password|passwd|secret|token|authorization|credential")
 _HIDDEN = "***"
@@ -48,7 +47,7 @@ class Log:
     ) -> None:
         self.lost = 0
         self._path = None if path is None else Path(path)
-        self._secrets = tuple(sorted({text for text in secrets if text}, key=len, reverse=True))
+        self._secrets = tuple(secrets)
         self._clock = clock or RealClock()
         self._most_bytes, self._kept = most_bytes, kept
         self._lock = threading.Lock()
@@ -68,9 +67,7 @@ class Log:
         if name and value is not None and _NAMES.search(name):
             return _HIDDEN
         if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, _HIDDEN)
-            return without_credentials(value)
+            return _IN_HEADER.sub(rf"\1 {_HIDDEN}", without(value, self._secrets))
         if isinstance(value, dict):
             return {str(key): self._clean(item, str(key)) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -102,10 +99,3 @@ class Log:
         for older, newer in zip(names[::-1], names[-2::-1], strict=False):
             if newer.exists():
                 newer.replace(older)
-
-
-def without_credentials(text: str) -> str:
-    """The text without what stands before @ in a URL, tokens in its query, and Authorization values."""
-    text = _IN_URL.sub(f"{_HIDDEN}@", text)
-    text = _IN_QUERY.sub(rf"\1{_HIDDEN}", text)
-    return _IN_HEADER.sub(rf"\1 {_HIDDEN}", text)

@@ -341,7 +341,7 @@ class Store:
             try:
                 with self._transaction():
                     count = self._db.execute(statement, values).rowcount
-                self._db.execute("PRAGMA incremental_vacuum").fetchall()
+                self._db.executescript("PRAGMA incremental_vacuum")  # to its end, not one page
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.OperationalError:  # a full disk; the next sweep tries again
                 return 0

@@ -5,6 +5,7 @@ Reading and writing go through FFmpeg's libraries (package av), which are import
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,10 +141,18 @@ class VideoWriter:
     H.264 where FFmpeg has an encoder for it, else MPEG-4 part 2; or ``encoder``, by FFmpeg's name. Pictures
     keep their times, so a varying frame rate stays one; ``rate_hz`` is the usual one. The file is made with
     the first picture, whose size (made even) all others are scaled to. Raises OSError where the disk refuses.
+    The bytes go to ``file``, where one is given, and ``path`` only names them.
     """
 
-    def __init__(self, path: str | Path, rate_hz: float | int, encoder: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        rate_hz: float | int,
+        encoder: str | None = None,
+        file: io.BufferedIOBase | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._file = file
         self.encoder = encoder or default_encoder()
         self._rate = Fraction(min(max(rate_hz, 0.1), 1000)).limit_denominator(1001)
         self._av = _av()
@@ -159,7 +168,12 @@ class VideoWriter:
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p", interpolation="BILINEAR")
         self._last = max(self._last + 1, round(time_s * _TICKS_HZ))
         frame.pts, frame.time_base = self._last, Fraction(1, _TICKS_HZ)
-        self._container.mux(self._stream.encode(frame))
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except BaseException:
+            container, self._container = self._container, None
+            container.close()  # what is still to come cannot be added: FFmpeg would crash without its header
+            raise
 
     def close(self) -> None:
         """Write what is still waiting, and end the file; nothing is made where no picture was written."""
@@ -182,9 +196,11 @@ class VideoWriter:
                 raise
 
     def _started(self, height_px: int, width_px: int) -> Any:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-        container = self._av.open(f"file:{self.path}", "w", format="mp4", options=options)
+        file = f"file:{self.path}" if self._file is None else self._file
+        container = self._av.open(file, "w", format="mp4", options=options)
         # Without B-frames the first picture is at 0 and nothing waits for its successor.
         coding = {"bf": "0"} | (
             {"preset": "veryfast", "crf": "21"}

@@ -1,0 +1,37 @@
+"""People made unrecognisable: their place and posture stay, faces and clothes go."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+_CELLS = (
+    6  # across the shorter side of a box: a lying person still shows as a lying shape, a face is one cell
+)
+
+
+def blurred(
+    rgb: UInt8[np.ndarray, "h w 3"], boxes_px: Float[np.ndarray, "n 4"], grow: float = 0.15
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A copy in which each box, ``grow`` of its size larger on every side, holds no more than a few means.
+
+    Each is averaged over cells of a sixth of its shorter side; what is smaller than a cell cannot be brought
+    back, because it is not there.
+    """
+    import cv2
+
+    out = rgb.copy()
+    height, width = rgb.shape[:2]
+    for x1, y1, x2, y2 in np.nan_to_num(boxes_px).astype(float):
+        dx, dy = grow * (x2 - x1), grow * (y2 - y1)
+        left, right = np.clip([np.floor(x1 - dx), np.ceil(x2 + dx)], 0, width).astype(int)
+        top, bottom = np.clip([np.floor(y1 - dy), np.ceil(y2 + dy)], 0, height).astype(int)
+        if right - left < 1 or bottom - top < 1:
+            continue
+        cell = max(1.0, min(x2 - x1 + 2 * dx, y2 - y1 + 2 * dy) / _CELLS)
+        cells = (max(1, round((right - left) / cell)), max(1, round((bottom - top) / cell)))
+        # From `out`: where boxes overlap, averages are averaged, never the picture itself.
+        means = cv2.resize(out[top:bottom, left:right], cells, interpolation=cv2.INTER_AREA)
+        size = (right - left, bottom - top)
+        out[top:bottom, left:right] = cv2.resize(means, size, interpolation=cv2.INTER_LINEAR)
+    return out
