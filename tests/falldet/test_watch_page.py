@@ -345,15 +345,16 @@ def test_blurred_before_anything_else_and_encoded_once():
     calls = []
 
     def blur(rgb: np.ndarray, boxes: Any) -> np.ndarray:
-        calls.append(list(boxes))
+        calls.append(boxes.tolist())
         return np.zeros_like(rgb)
 
-    look = a_look(side=400, people=(Person(1, (0.0, 0.0, 9.0, 9.0), 0.2),))
+    people = (Person(1, (0.0, 0.0, 9.0, 9.0), 0.2),)
+    look = a_look(side=400, people=people, maybe_px=((0.0, 0.0, 9.0, 9.0),))
     pictures = Pictures(blur)
     first = pictures.jpeg("hall", look, 300)
     assert Image.open(io.BytesIO(first)).size == (320, 160)
     assert np.asarray(Image.open(io.BytesIO(first))).max() < 8
-    assert pictures.jpeg("hall", look, 320) is first and calls == [[(0.0, 0.0, 9.0, 9.0)]]
+    assert pictures.jpeg("hall", look, 320) is first and calls == [[[0.0, 0.0, 9.0, 9.0]]]
     newer = dataclasses.replace(look, number=2)
     drawn = pictures.jpeg("hall", newer, 320, [BED])
     assert np.asarray(Image.open(io.BytesIO(drawn))).max() > 100  # a zone and a box on black

@@ -95,7 +95,8 @@ class Live:
         while not socket.closed:
             now_s = loop.time()
             if now_s - told_s >= _STATE_S:
-                state = {"health": self._watched.health(), "changes": self._watched.changes}
+                health = await asyncio.to_thread(self._watched.health)
+                state = {"health": health, "changes": self._watched.changes}
                 await socket.send_str(json.dumps(state))
                 told_s = now_s
             for camera, width_px in list(viewer.wanted.items()):

@@ -18,7 +18,7 @@ _QUALITY = 80
 _ZONE = (64, 200, 160)
 _KEPT = 4  # variants of a camera's newest picture
 
-Blur = Callable[[np.ndarray, Sequence[tuple[float, float, float, float]]], np.ndarray]
+Blur = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Pictures:
@@ -55,8 +55,8 @@ class Pictures:
         import cv2
 
         rgb, scale = look.rgb, width_px / look.size_px[0]
-        if self._blur is not None and look.people:
-            rgb = self._blur(rgb, [person.box_px for person in look.people])
+        if self._blur is not None and look.maybe_px:
+            rgb = self._blur(rgb, np.array(look.maybe_px))
         if scale < 1:
             height_px = max(1, round(look.size_px[1] * scale))
             rgb = cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_AREA)

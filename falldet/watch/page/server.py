@@ -184,7 +184,7 @@ class _Api:
         return web.json_response({"zones": self._watched.zones(camera)})
 
     async def health(self, _: web.Request) -> web.Response:
-        found = self._watched.health()
+        found = await asyncio.to_thread(self._watched.health)
         return web.json_response(found, status=200 if found.get("state") == "ok" else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:

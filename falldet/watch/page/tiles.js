@@ -134,7 +134,10 @@ function showHealth(health) {
       viewer.parts.stage.classList.toggle("stale", state.state !== "live" && state.state !== "ended");
     }
   }
-  showPill(find("overall"), health.state === "ok" ? "ok" : "bad", health.line);
+  const [short, ...troubles] = health.line.split("; ");
+  const elsewhere = troubles.filter((trouble) => ![...cameras.keys()].some((name) => trouble.startsWith(`${name} `)));
+  showPill(find("overall"), health.state === "ok" ? "ok" : "bad", short);
+  if (find("troubles").textContent !== elsewhere.join("; ")) find("troubles").textContent = elsewhere.join("; ");
 }
 
 function connect() {

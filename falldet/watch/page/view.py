@@ -30,6 +30,8 @@ class Look:
     rgb: UInt8[np.ndarray, "h w 3"]
     unix_s: float
     people: tuple[Person, ...] = ()
+    maybe_px: tuple[tuple[float, ...], ...] = ()
+    """Boxes of everybody who may be in it, in doubt too: what is to be blurred."""
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -39,7 +41,8 @@ class Look:
 
 @runtime_checkable
 class Watched(Protocol):
-    """A running watch. Every method may be called from the page's threads, and answers at once.
+    """A running watch. Every method may be called from the page's threads; `look` and `zones` answer at
+    once.
 
     A zone is ``{"name", "polygon": [[x, y], ...], "fixed"}`` with x and y from 0 to 1; ``fixed`` ones stand
     in the configuration and are not the page's to change. Health is ``{"state": "ok" | "trouble", "line",
