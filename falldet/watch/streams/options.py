@@ -69,17 +69,18 @@ class CameraOptions(Config):
     timeouts: TimeoutOptions = TimeoutOptions()
     retry: RetryOptions = RetryOptions()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _login_apart(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not isinstance(given.get("source"), str):
-            return given
-        source, username, password = split_login(given["source"])
+    @model_validator(mode="after")
+    def _login_apart(self) -> CameraOptions:
+        # Not before: what a function hands on is no JSON any more, and lists are then no tuples.
+        source, username, password = split_login(self.source)
         if username is None:
-            return given
-        if any(given.get(key) for key in ("username", "password", "username_env", "password_env")):
+            return self
+        if any((self.username, self.password, self.username_env, self.password_env)):
             raise ValueError("the login is given in the address and beside it; once is enough")
-        return {**given, "source": source, "username": username, "password": password}
+        secret = None if password is None else SecretStr(password)
+        for name, value in (("source", source), ("username", SecretStr(username)), ("password", secret)):
+            object.__setattr__(self, name, value)  # frozen, from here on
+        return self
 
     @field_validator("username", "password", mode="before")
     @classmethod
