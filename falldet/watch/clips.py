@@ -39,6 +39,13 @@ class Kept:
     time_s: float
     jpeg: bytes
 
+    def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
+        import cv2
+
+        bgr = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert bgr is not None  # it is of our own making
+        return np.ascontiguousarray(bgr[..., ::-1])
+
 
 @dataclass
 class Clip:
@@ -230,14 +237,11 @@ class ClipWriter:
 
 def write_clip(path: Path, pictures: Sequence[Kept]) -> None:
     """An MP4 that shows the pictures at their times. Atomic. Raises OSError where the disk refuses."""
-    import cv2
-
     first_s, span_s = pictures[0].time_s, pictures[-1].time_s - pictures[0].time_s
     film = io.BytesIO()
     with VideoWriter(path, (len(pictures) - 1) / span_s if span_s > 0 else 1.0, file=film) as video:
         for kept in pictures:
-            bgr = cv2.imdecode(np.frombuffer(kept.jpeg, np.uint8), cv2.IMREAD_COLOR)
-            video.write(np.ascontiguousarray(bgr[..., ::-1]), kept.time_s - first_s)
+            video.write(kept.rgb(), kept.time_s - first_s)
     with atomic_write(path) as out:
         out.write(film.getbuffer())
 

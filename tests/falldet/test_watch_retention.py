@@ -26,7 +26,8 @@ def clip(folder: Path, name: str, days_old: float, size: int = 1000) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.mp4"
     path.write_bytes(b"x" * size)
-    os.utime(path, (NOW_UNIX_S - days_old * DAY_S,) * 2)
+    unix_s = NOW_UNIX_S - days_old * DAY_S
+    os.utime(path, (unix_s, unix_s))
     return path
 
 
