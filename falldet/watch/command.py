@@ -23,6 +23,7 @@ from suite.config.scalars import format_scalar
 from suite.errors import BackendUnavailable, BadInput
 
 if TYPE_CHECKING:
+    from falldet.detections import Detecting
     from falldet.watch.page.server import PageServer
     from falldet.watch.page.view import Watched
 
@@ -54,21 +55,19 @@ def run_watch(config: WatchConfig) -> int:
 
     A first SIGTERM or Ctrl-C ends it in good order, and the code is then 0: that is how a watch ends.
     """
-    import torch
-
-    from falldet.models import open_model
     from falldet.watch.watch import Watch
     from falldet.watch.watched import OnPage
     from suite.engine.interrupts import Interrupts
 
-    torch.set_num_threads(config.threads)
+    if config.page.on:
+        page_token(config.page)  # what is missing is told before the detector is read
     lines = Lines()
     people = sys.stderr.isatty() or config.log is not None
     log: Say = Log(config.log, secrets=_secrets(config)) if config.log or not people else lines
-    model = open_model(config.model, config.device)
+    model = open_detector(config)
     with Interrupts() as interrupts:
         watch = Watch(config, model, say=log, tell=lines.fall if people else None)
-        page = None
+        page, health = None, {}
         try:
             if config.page.on:
                 page = open_page(OnPage(watch), config.page)
@@ -80,21 +79,36 @@ def run_watch(config: WatchConfig) -> int:
         finally:
             if page is not None:
                 page.stop()
-            watch.stop()
-    health = watch.health()
+            health = watch.stop()
     log("ended", line=health["line"])
     played = any(one["state"] == "ended" or one["looks"] for one in health["cameras"].values())
     return 0 if interrupts.signal_number or played else 1
 
 
+def open_detector(config: WatchConfig) -> Detecting:
+    """The detector, on as many threads as it may have."""
+    import torch
+
+    from falldet.models import open_model
+
+    torch.set_num_threads(config.threads)
+    return open_model(config.model, config.device)
+
+
+def page_token(options: PageOptions) -> str | None:
+    """The token, where one is asked for. Raises BadInput where the environment has none."""
+    if options.token_env is None:
+        return None
+    token = os.environ.get(options.token_env)
+    if not token:
+        raise BadInput(f"the environment variable {options.token_env} is not set", "page.token_env")
+    return token
+
+
 def open_page(watched: Watched, options: PageOptions) -> PageServer:
     """The page, not yet started. Raises BadInput where its token is not there, BackendUnavailable without
     aiohttp."""
-    token = None
-    if options.token_env is not None:
-        token = os.environ.get(options.token_env)
-        if not token:
-            raise BadInput(f"the environment variable {options.token_env} is not set", "page.token_env")
+    token = page_token(options)
     try:
         import aiohttp  # noqa: F401
     except ImportError as error:

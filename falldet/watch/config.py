@@ -19,7 +19,7 @@ from suite.config import Config
 class WatchConfig(Config):
     """A watch. Credentials are best given as names of environment variables (``..._env``)."""
 
-    cameras: Annotated[tuple[CameraOptions, ...], Field(min_length=1)]
+    cameras: tuple[CameraOptions, ...]
     model: str = "light"
     """A shipped detector, a file, or the folder of a run of `falldet train`."""
     device: str = "cpu"
@@ -44,6 +44,8 @@ class WatchConfig(Config):
     @field_validator("cameras")
     @classmethod
     def _cameras_apart(cls, cameras: tuple[CameraOptions, ...]) -> tuple[CameraOptions, ...]:
+        if not cameras:
+            raise ValueError("there is no camera")
         return _apart(cameras, "cameras")
 
     @field_validator("targets")

@@ -101,8 +101,9 @@ class Watch:
                 break
             self.arrived.wait(_WAIT_S)
 
-    def stop(self) -> None:
-        """Let go of everything in good order; what nobody acknowledges at once stays in the store."""
+    def stop(self) -> dict[str, Any]:
+        """Let go of everything in good order; what nobody acknowledges at once stays in the store. The health
+        at the end."""
         for camera in self.cameras.values():
             self._tend(camera)
             camera.stream.stop(0)
@@ -114,8 +115,10 @@ class Watch:
         self.films.stop()
         self.sweeper.stop()
         self._deliver_last()
+        health = self.health()
         self.outbox.stop()
         self.store.close()
+        return health
 
     @property
     def changes(self) -> int:
@@ -183,7 +186,8 @@ class Watch:
         self.store.record(event, {"clip": clip_name(event.id)} if self.config.clips.enabled else None)
         self.outbox.wake()
         self._changes += 1
-        self._say("fall", camera=event.camera, id=event.id, state=event.state, confidence=event.confidence)
+        certainty = round(event.confidence, 3)
+        self._say("fall", camera=event.camera, id=event.id, state=event.state, confidence=certainty)
         if self._tell is not None:
             self._tell(event)
 

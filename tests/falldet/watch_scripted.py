@@ -115,8 +115,9 @@ def watch_of(
 
     def open_stream(options: CameraOptions) -> Stream:
         script = scripts[options.name]
-        opened: Stream = script(options, clock) if callable(script) else Scripted(options, script, clock)
-        return opened
+        if isinstance(script, Iterable):
+            return Scripted(options, script, clock)
+        return script(options, clock)
 
     return Watch(config, model, clock=clock, tell=told.append, streams=open_stream, **more), told
 
