@@ -8,6 +8,7 @@ and again, to every client from the first one on. Prints one line when it listen
 
 import struct
 import sys
+import time
 from pathlib import Path
 
 import gi
@@ -38,15 +39,18 @@ class Camera(GstRtspServer.RTSPMediaFactory):
 
     def do_configure(self, media):
         source = media.get_element().get_by_name("source")
-        sent = 0
+        sent, begun_s = 0, time.monotonic()
 
         def send():
             nonlocal sent
-            buffer = Gst.Buffer.new_wrapped(self.packets[sent % len(self.packets)])
-            buffer.pts = buffer.dts = sent * Gst.SECOND // self.rate
-            buffer.duration = Gst.SECOND // self.rate
-            sent += 1
-            return source.emit("push-buffer", buffer) == Gst.FlowReturn.OK
+            while sent <= (time.monotonic() - begun_s) * self.rate:
+                buffer = Gst.Buffer.new_wrapped(self.packets[sent % len(self.packets)])
+                buffer.pts = buffer.dts = sent * Gst.SECOND // self.rate
+                buffer.duration = Gst.SECOND // self.rate
+                sent += 1
+                if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
+                    return False
+            return True
 
         send()
         GLib.timeout_add(1000 // self.rate, send)

@@ -13,7 +13,7 @@ from falldet.watch.streams.address import host_of, with_login
 from falldet.watch.streams.decoding import LazyDecoder, ToRgb
 from falldet.watch.streams.feed import Looks, Lost, Picture, Refused
 from falldet.watch.streams.health import Vitals
-from falldet.watch.streams.lag import Lag
+from falldet.watch.streams.lag import Effort, Lag
 from falldet.watch.streams.options import CameraOptions
 from falldet.watch.streams.pace import Pace
 from suite.data.video import VideoReader
@@ -48,31 +48,33 @@ class ContainerFeed:
         self._damaged = 0
 
     def pictures(self) -> Iterator[Picture]:
-        looks, lag = Looks(self._options.looks_per_s), Lag()
+        looks, lag, effort = Looks(self._options.looks_per_s), Lag(), Effort()
         seen_s = time.monotonic()
-        for packet in self._packets():
+        for packet, waited_s in self._packets():
             self._decoder.add(packet)
-            stamp_s = self._stamp_s(packet)
+            real_s, stamp_s = time.monotonic(), self._stamp_s(packet)
             if self.endless:
-                time_s, late = self._clock.now_s(), lag.late(time.monotonic(), stamp_s)
+                time_s, late = self._clock.now_s(), lag.late(real_s, stamp_s, waited_s)
             else:
                 time_s = self._pace.time_s(self._position_s if stamp_s is None else stamp_s)
                 late = self._pace.late(time_s)
             if not looks.due(time_s, cheap=packet.is_keyframe):
                 continue
-            if late:
+            if late or (effort.keys_only(real_s) and not packet.is_keyframe):
                 looks.taken(time_s)
                 self._vitals.count(dropped=1)
                 continue
             if not self.endless and self._pace.wait(time_s):
                 return
+            begun_s = time.monotonic()
             frame = self._decoder.newest()
             self._tell_damage()
             if frame is not None:
                 looks.taken(time_s)
                 seen_s = time.monotonic()
+                effort.spent(begun_s, seen_s)
                 yield self._picture(frame, time_s)
-            elif self.endless and time.monotonic() - seen_s > self._silent_s:
+            elif self.endless and begun_s - seen_s > self._silent_s:
                 raise Lost(f"sends packets, but none became a picture for {self._silent_s:g} s")
         frame = self._decoder.newest(end=True)
         self._tell_damage()
@@ -85,8 +87,8 @@ class ContainerFeed:
     def close(self) -> None:
         self._container.close()
 
-    def _packets(self) -> Iterator[Any]:
-        """Packets with something in them, until the end. Raises Lost where a camera falls silent."""
+    def _packets(self) -> Iterator[tuple[Any, float]]:
+        """Packets, and how long each was waited for, to the end. Raises Lost where a camera falls silent."""
         from av import time_base
         from av.error import FFmpegError
 
@@ -94,6 +96,7 @@ class ContainerFeed:
         while True:
             if self.endless:
                 self._vitals.heard(self._silent_s + 1)
+            asked_s = time.monotonic()
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
@@ -107,7 +110,7 @@ class ContainerFeed:
                     raise Lost(f"the connection ended after {self._position_s:.0f} of {whole_s:.0f} s")
                 return
             if not packet.is_corrupt:
-                yield packet
+                yield packet, time.monotonic() - asked_s
             else:
                 self._decoder.damaged += 1
 
