@@ -6,6 +6,7 @@ Where the disk takes nothing, both are kept in memory, still delivered, and writ
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from falldet.events.event import FallEvent
 from falldet.watch.log import Say, silent
@@ -67,8 +68,10 @@ class Store:
     """The events, and for each of ``targets`` what it has still to be told. Safe to use from any thread.
 
     ``trouble`` says in one line why nothing can be written, None where all is well; meanwhile at most
-    ``most_waiting`` events are held in memory, and ``dropped`` counts those beyond. A file that SQLite cannot
-    read is put aside and a new one begun. Raises BadInput where the file cannot be made at all.
+    ``most_waiting`` events are held in memory, and ``dropped`` counts those beyond. So it is with a disk that
+    is full from the start, too; what an earlier run has left is then not seen until there is room. A file
+    SQLite cannot read is put aside and a new one begun. Raises BadInput where the file cannot be made at
+    all, and while another process has it open.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class Store:
         self._unsaved: OrderedDict[Key, tuple[FallEvent, dict[str, Any]]] = OrderedDict()
         self._marks: dict[tuple[str, str, str], _Mark] = {}
         self._try_again_s = 0.0
+        self._in_place_of_file = False
+        self._held: IO[bytes] | None = None
         self._db = self._opened()
 
     @property
@@ -108,9 +113,11 @@ class Store:
     def save(self) -> bool:
         """Write what waits in memory. False, and ``trouble`` says why, where the disk still takes nothing."""
         with self._lock:
-            if not self._unsaved and not self._marks:
+            if not self._unsaved and not self._marks and not self._in_place_of_file:
                 return self.trouble is None
             try:
+                if self._in_place_of_file:
+                    self._db, self._in_place_of_file = _connected(self.path), False
                 with self._transaction():
                     for event, body in self._unsaved.values():
                         self._insert(event, body)
@@ -119,10 +126,7 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
                     raise  # a fault of this file, not of the disk
-                if self.trouble is None:
-                    self._say("store_cannot_write", path=str(self.path), why=str(error))
-                self.trouble = f"{self.path}: cannot be written ({error})"
-                self._try_again_s = time.monotonic() + _TRY_EVERY_S
+                self._cannot_write(error)
                 return False
             if self.trouble is not None:
                 self._say("store_writes_again", path=str(self.path), events=len(self._unsaved))
@@ -227,12 +231,19 @@ class Store:
         with self._lock:
             self.save()
             self._db.close()
+            if self._held is not None:
+                self._held.close()
 
     def _opened(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._hold()
             return _connected(self.path)
         except (sqlite3.OperationalError, OSError) as error:
+            if _is_full(error):
+                self._cannot_write(error)
+                self._in_place_of_file = True
+                return _connected(Path(":memory:"))
             reason = getattr(error, "strerror", None) or str(error)
             raise BadInput(
                 f"cannot be opened as the file of events ({reason})", self.path, "choose another folder"
@@ -245,6 +256,24 @@ class Store:
                     part.rename(aside.with_name(aside.name + suffix))
             self._say("store_was_damaged", path=str(self.path), why=str(error), put_aside=str(aside))
             return _connected(self.path)
+
+    def _hold(self) -> None:
+        """Two that deliver the same events would tell everything twice. A kill lets go."""
+        try:
+            import fcntl
+        except ImportError:  # no POSIX
+            return
+        self._held = self.path.with_name(f"{self.path.name}.lock").open("ab")
+        try:
+            fcntl.lockf(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise BadInput("is open in another process", self.path, "one watch is enough a folder") from None
+
+    def _cannot_write(self, error: Exception) -> None:
+        if self.trouble is None:
+            self._say("store_cannot_write", path=str(self.path), why=str(error))
+        self.trouble = f"{self.path}: cannot be written ({error})"
+        self._try_again_s = time.monotonic() + _TRY_EVERY_S
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -346,6 +375,13 @@ class Store:
             except sqlite3.OperationalError:  # a full disk; the next sweep tries again
                 return 0
             return count
+
+
+def _is_full(error: Exception) -> bool:
+    """SQLite has an error of its own for a full disk, and calls a full shared-memory file an I/O error."""
+    if isinstance(error, sqlite3.Error):
+        return any(words in str(error) for words in ("is full", "disk I/O error"))
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -203,6 +203,42 @@ def test_a_full_disk_keeps_events_in_memory_tells_once_and_writes_them_later(sma
     again.close()
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_disk_that_is_full_from_the_start_is_no_reason_not_to_watch(small_disk: Path, known: bool):
+    path, said = small_disk / "events.db", Said()
+    if known:
+        before = Store(path, ["webhook"])
+        before.record(fall(0))
+        before.close()
+    ballast = fill(small_disk)
+    store = Store(path, ["webhook"], say=said)
+    for number in (1, 2, 1):
+        assert not store.record(fall(number))
+    assert not store.save()
+    assert store.trouble is not None and len(said.of("store_cannot_write")) == 1
+    assert [delivery.event for delivery in store.pending("webhook")] == ["hall-000001", "hall-000002"]
+    store.delivered(store.pending("webhook")[0], 1.0)
+    ballast.unlink()
+    assert store.save()
+    left = ["hall-000002", "hall-000000"][: 1 + known]
+    assert sorted(delivery.event for delivery in store.pending("webhook")) == sorted(left)
+    assert store.count() == 2 + known and len(said.of("store_writes_again")) == 1
+    store.close()
+
+
+def test_two_cannot_deliver_the_same_events(tmp_path: Path):
+    path = tmp_path / "events.db"
+    Store(path).close()
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.lockf(f, 6); print(1, flush=True); input()"
+    command = [sys.executable, "-S", "-c", hold, f"{path}.lock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None and other.stdout.readline() == b"1\n"
+        with pytest.raises(BadInput, match="is open in another process"):
+            Store(path)
+        other.kill()
+    Store(path).close()
+
+
 def limited(store: Store) -> None:
     """SQLite's own bound on the file: the same error as a full disk, where nothing can be mounted."""
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
