@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import socket
 import threading
@@ -195,15 +196,18 @@ class _Web(http.server.BaseHTTPRequestHandler):
     film = b""
 
     def do_GET(self) -> None:
-        if self.path.startswith("/locked"):
-            self.send_error(401)
+        login = "Basic " + base64.b64encode(f"admin:{SECRET}".encode()).decode()
+        if self.path.startswith("/locked") and self.headers.get("Authorization") != login:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
         elif self.path.startswith("/live.mjpg"):
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
             self.end_headers()
             self._pictures()
         else:
-            body = self.film if self.path == "/film.mp4" else b"<html>no video</html>"
+            body = self.film if self.path in ("/film.mp4", "/locked") else b"<html>no video</html>"
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -243,7 +247,9 @@ def test_mjpeg_video_and_errors_over_http(web: str) -> None:
         watching(f"{web}/film.mp4", looks_per_s=5) as (film, film_told),
         watching(f"{web}/locked?pwd=geheim") as (locked, _),
         watching(f"{web}/page") as (page, _),
+        watching(f"{web}/locked", username="admin", password=SECRET) as (opened, _),
     ):
+        until(lambda: opened.health.shots >= 2)
         until(lambda: live.health.shots >= 5)
         until(lambda: film.health.state == "ended")
         until(lambda: locked.health.state == "failed" and page.health.state == "reconnecting")

@@ -43,20 +43,21 @@ class ContainerFeed:
         self._decoder = LazyDecoder(self._stream)
         self._rgb = ToRgb(options.rotate, options.longest_px)
         self._silent_s = options.timeouts.silent_s
+        self._step_s = 1 / float(self._stream.average_rate or 25)
         self._start_s: float | None = None
         self._position_s = 0.0
         self._damaged = 0
 
     def pictures(self) -> Iterator[Picture]:
         looks, lag, effort = Looks(self._options.looks_per_s), Lag(), Effort()
-        seen_s = time.monotonic()
+        fruitless_s: float | None = None
         for packet, waited_s in self._packets():
             self._decoder.add(packet)
             real_s, stamp_s = time.monotonic(), self._stamp_s(packet)
             if self.endless:
                 time_s, late = self._clock.now_s(), lag.late(real_s, stamp_s, waited_s)
             else:
-                time_s = self._pace.time_s(self._position_s if stamp_s is None else stamp_s)
+                time_s = self._pace.time_s(self._position_s)
                 late = self._pace.late(time_s)
             if not looks.due(time_s, cheap=packet.is_keyframe):
                 continue
@@ -71,10 +72,12 @@ class ContainerFeed:
             self._tell_damage()
             if frame is not None:
                 looks.taken(time_s)
-                seen_s = time.monotonic()
-                effort.spent(begun_s, seen_s)
+                fruitless_s = None
+                effort.spent(begun_s, time.monotonic())
                 yield self._picture(frame, time_s)
-            elif self.endless and begun_s - seen_s > self._silent_s:
+                continue
+            fruitless_s = begun_s if fruitless_s is None else fruitless_s
+            if self.endless and begun_s - fruitless_s > self._silent_s:
                 raise Lost(f"sends packets, but none became a picture for {self._silent_s:g} s")
         frame = self._decoder.newest(end=True)
         self._tell_damage()
@@ -82,7 +85,7 @@ class ContainerFeed:
         if not self.endless and frame is not None and looks.due(time_s) and not self._pace.wait(time_s):
             yield self._picture(frame, time_s)
         if not self.endless:
-            self._pace.ended(self._position_s + 1 / float(self._stream.average_rate or 25))
+            self._pace.ended(self._position_s + self._step_s)
 
     def close(self) -> None:
         self._container.close()
@@ -115,13 +118,18 @@ class ContainerFeed:
                 self._decoder.damaged += 1
 
     def _stamp_s(self, packet: Any) -> float | None:
+        """What the packet is stamped with, if anything. The position only goes forward."""
         ticks = packet.pts if packet.dts is None else packet.dts
         if ticks is None or packet.time_base is None:
+            self._position_s += self._step_s
             return None
         stamp_s = float(ticks * packet.time_base)
-        self._start_s = stamp_s if self._start_s is None else self._start_s
-        self._position_s = max(self._position_s, stamp_s - self._start_s)
-        return stamp_s - self._start_s
+        start_s = stamp_s if self._start_s is None else self._start_s
+        if stamp_s - start_s < self._position_s - _SHORT_S:  # parts that were put together begin anew
+            start_s = stamp_s - self._position_s - self._step_s
+        self._start_s = start_s
+        self._position_s = max(self._position_s, stamp_s - start_s)
+        return stamp_s
 
     def _picture(self, frame: Any, time_s: float) -> Picture:
         size_px = (frame.width, frame.height)
@@ -158,6 +166,7 @@ def network_feed(
         "protocol_whitelist": _PROTOCOLS[scheme],
         "timeout": str(round(1e6 * timeouts.connect_s)),
         "tls_verify": str(int(options.check_certificate)),
+        "fpsprobesize": "0",  # else opening takes a second more, to learn how many pictures come
     }
     if scheme.startswith("rtsp"):
         settings |= {"rtsp_transport": options.transport, "allowed_media_types": "video"}
