@@ -74,6 +74,7 @@ class Watch:
         streams = streams or self._stream
         left_open = self.store.open_events()
         self.cameras = {options.name: self._camera(streams(options), left_open) for options in config.cameras}
+        self._turns = deque(self.cameras.values())
         self._end_orphans(left_open)
 
     def start(self) -> None:
@@ -89,13 +90,18 @@ class Watch:
         told_s = self.clock.now_s()
         while not ended():
             self.arrived.clear()
-            looked = [self._look(camera) for camera in self.cameras.values() if not ended()]
+            looked = False
+            for _ in range(len(self._turns)):
+                if ended():
+                    break
+                self._turns.rotate(-1)
+                looked |= self._look(self._turns[-1])
             for camera in self.cameras.values():
                 self._tend(camera)
             if self.clock.now_s() - told_s >= self.config.line_s:
                 told_s = self.clock.now_s()
                 self._say("health", line=self.health()["line"])
-            if any(looked):
+            if looked:
                 continue
             if all(camera.over for camera in self.cameras.values()):
                 break

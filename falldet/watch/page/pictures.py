@@ -62,7 +62,9 @@ class Pictures:
             rgb = cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_AREA)
         if zones is not None:
             rgb = _drawn(np.ascontiguousarray(rgb), look.people, scale, zones)
-        good, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        good, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        )
         if not good:
             raise ValueError(f"a picture of {look.size_px} px cannot be encoded")
         return data.tobytes()
