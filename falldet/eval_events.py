@@ -10,7 +10,7 @@ from pathlib import Path
 
 from falldet.detections import Detecting, Detections
 from falldet.events.annotations import Annotated, read_annotations
-from falldet.events.choosing import FALSE_PER_HOUR, Tried, choose
+from falldet.events.choosing import FALSE_PER_HOUR, Tried, choose, grid
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, Looked, judge
 from falldet.events.watcher import FLOOR
@@ -66,7 +66,7 @@ def evaluate_events(
         chosen, threshold = None, given.threshold or detector.card.threshold
         if held:
             seen = look_at(detector, held, looks_per_s, notes)
-            chosen = choose(seen, given, threshold, looks_per_s)
+            chosen = choose(seen, list(grid(given, threshold, looks_per_s)))
             given, threshold = chosen.options, chosen.threshold
         looked = look_at(detector, reported, looks_per_s, notes)
         found = judge(looked, given, threshold)
@@ -118,6 +118,7 @@ def _told(
         "looks a second": f"{looks_per_s:g}",
         "threshold": f"{threshold:.3f}",
         "looks that must say fallen": f"{options.looks} of {options.of}, {options.min_duration_s:g} s apart",
+        "margin over not fallen": f"{options.margin:g}",
     }
     if chosen is not None:
         there = chosen.judgement

@@ -28,6 +28,7 @@ class Evidence:
     def __init__(self, options: EventOptions) -> None:
         self.options = options
         self.smooth = 0.0
+        self._newest_s = -math.inf
         self._looks: deque[Look] = deque()
 
     def add(self, look: Look) -> None:
@@ -40,9 +41,15 @@ class Evidence:
         else:
             self.smooth = look.score
         self._looks.append(look)
+        self._newest_s = float(look.time_s)
         since_s = look.time_s - self.options.window_s - _CLOCK_S
         while len(self._looks) > self.options.of and self._looks[0].time_s < since_s:
             self._looks.popleft()
+
+    @property
+    def newest_s(self) -> float:
+        """When the newest look was."""
+        return self._newest_s
 
     def clear(self) -> None:
         """Forget all looks."""

@@ -35,8 +35,8 @@ class ZoneOptions(Config):
 class TrackOptions(Config):
     """How people are told apart from one look to the next."""
 
-    weak: Share = 0.5
-    """Boxes with less than this share of the threshold go on with a track, but do not begin one."""
+    begin: Share = 0.2
+    """Boxes that score less, for either class, go on with a track but do not begin one."""
     speed: Annotated[float, Field(ge=0)] = 0.6
     """Boxes are enlarged by this share of their size, on each side, for each second since the last look."""
     least_overlap: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -48,8 +48,10 @@ class TrackOptions(Config):
 class EventOptions(Config):
     """When a person counts as fallen, and when that is over. Times are of watching, not of the calendar."""
 
-    threshold: Share | None = None
-    """Score from which a look at a person says fallen; the model's own where it is null."""
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Fallen score from which a look at a person says fallen; the model's own where it is null."""
+    margin: Annotated[float, Field(ge=0)] = 1.0
+    """The fallen score must also be this many times the score of not fallen: a person has one of each."""
     looks: Annotated[int, Field(ge=1)] = 3
     """So many looks must say fallen ..."""
     of: Annotated[int, Field(ge=1)] = 4
@@ -61,7 +63,7 @@ class EventOptions(Config):
     recovery_s: Seconds = 4.0
     """Seen up, or not fallen, for this long ends an event."""
     release: Share = 0.6
-    """An open event goes on at scores from this share of the threshold."""
+    """An open event goes on at scores from this share of the threshold, and of the margin."""
     lost_s: Seconds = 20.0
     """Nobody seen there for this long ends an event as lost."""
     cool_down_s: Seconds = 30.0

@@ -14,6 +14,7 @@ import numpy as np
 
 from falldet.detections import Detections
 from falldet.events.annotations import FALL, UNCLEAR, Interval
+from falldet.events.follower import Followed, Follower
 from falldet.events.options import EventOptions, ZoneOptions
 from falldet.events.watcher import Watcher
 from falldet.events.zones import Box
@@ -57,7 +58,9 @@ class Outcome:
     @property
     def delay_s(self) -> float:
         """From the onset to the alarm; NaN where there is none."""
-        return math.nan if self.fall is None or self.alarm is None else self.alarm.time_s - self.fall.onset_s
+        if self.fall is None or self.alarm is None:
+            return math.nan
+        return float(self.alarm.time_s - self.fall.onset_s)
 
 
 @dataclass(frozen=True)
@@ -121,23 +124,42 @@ class Judgement:
 
 
 def alarms(
-    looked: Looked, options: EventOptions, threshold: float | int, zones: Sequence[ZoneOptions] = ()
+    looked: Looked,
+    options: EventOptions,
+    threshold: float | int,
+    zones: Sequence[ZoneOptions] = (),
+    followed: Sequence[Sequence[Followed]] | None = None,
 ) -> list[Alarm]:
-    """What a watcher would have told of this video."""
+    """What a watcher would have told of this video; ``followed`` where that is known already."""
     watcher = Watcher(looked.name, options, zones, threshold)
     told = []
-    for time_s, found in looked.looks:
-        for event in watcher.look(found, looked.size_px, time_s, time_s):
+    people = follow(looked, options) if followed is None else followed
+    for (time_s, _), seen in zip(looked.looks, people, strict=True):
+        for event in watcher.decide(seen, looked.size_px, time_s, time_s):
             if event.state == "confirmed":
                 told.append(Alarm(time_s, event.onset_unix_s, event.confidence, event.box_px))
     return told
 
 
+def follow(looked: Looked, options: EventOptions) -> tuple[tuple[Followed, ...], ...]:
+    """The people of each look; the same for all settings but those of tracking."""
+    follower = Follower(options.track)
+    return tuple(follower.look(found, looked.size_px, time_s) for time_s, found in looked.looks)
+
+
 def judge(
-    videos: Sequence[Looked], options: EventOptions, threshold: float | int, zones: Sequence[ZoneOptions] = ()
+    videos: Sequence[Looked],
+    options: EventOptions,
+    threshold: float | int,
+    followed: Sequence[Sequence[Sequence[Followed]]] | None = None,
 ) -> Judgement:
     """Every video watched by itself."""
-    outcomes = [one for video in videos for one in match(video, alarms(video, options, threshold, zones))]
+    people = [None] * len(videos) if followed is None else followed
+    outcomes = [
+        one
+        for video, seen in zip(videos, people, strict=True)
+        for one in match(video, alarms(video, options, threshold, (), seen))
+    ]
     return Judgement(tuple(outcomes), sum(video.seconds for video in videos), len(videos))
 
 

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from falldet.detections import Detections
 from falldet.events.confirm import Evidence, Look
 from falldet.events.event import FallEvent, State, event_id
+from falldet.events.follower import Followed, Follower
 from falldet.events.options import EventOptions, ZoneOptions
-from falldet.events.tracker import Tracker
 from falldet.events.zones import Box, zone_of
-from falldet.metrics.people import candidates
 
 FLOOR = 0.1
 """Detections from this score on are of use to a watcher."""
@@ -39,11 +36,13 @@ class Track:
 
 @dataclass
 class _Seen:
-    """A person in this look."""
+    """A person in this look: ``down`` enough to begin an event with, or ``lying`` so that one goes on."""
 
     track: int
     box_px: Box
     score: float
+    down: bool
+    lying: bool
     zone: str | None
 
 
@@ -86,7 +85,7 @@ class Watcher:
         self.zones = tuple(zones)
         self.threshold = threshold if options.threshold is None else options.threshold
         self.tracks: tuple[Track, ...] = ()
-        self._tracker = Tracker(options.track)
+        self._follower = Follower(options.track)
         self._evidence: dict[int, Evidence] = {}
         self._open = [_Open(event, 0, event.box_px, 0.0) for event in open_events]
         self._ended: list[_Ended] = []
@@ -104,50 +103,43 @@ class Watcher:
         """
         if self._time_s is not None and time_s == self._time_s:
             return []
+        return self.decide(self._follower.look(detections, size_px, time_s), size_px, time_s, unix_s)
+
+    def decide(
+        self, people: Sequence[Followed], size_px: tuple[int, int], time_s: float | int, unix_s: float | int
+    ) -> list[FallEvent]:
+        """The same for people who are followed already; times differ from look to look."""
         told = self._afresh(unix_s) if self._time_s is not None and time_s < self._time_s else []
         dt = 0.0 if self._time_s is None else time_s - self._time_s
         self._watched_s += dt if dt <= self.options.gap_s else 0.0
         self._time_s = time_s
         self._resize(size_px)
-        seen = self._people(detections, size_px, time_s, unix_s)
+        forget_s = self.options.track.forget_s
+        self._evidence = {k: e for k, e in self._evidence.items() if time_s - e.newest_s <= forget_s}
+        seen = [self._weighed(one, size_px, time_s, unix_s) for one in people]
         told += self._go_on(seen, unix_s)
         told += self._confirm(seen, unix_s)
         self._show(seen)
         return told
 
-    def _people(
-        self, detections: Detections, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
-    ) -> list[_Seen]:
-        """Everybody who is tracked in this look; what it says of them is added to what is known."""
-        boxes = detections.boxes_px
-        keys = (*(boxes[:, k] for k in range(4)), detections.labels, -detections.scores)
-        people = candidates(detections.chosen(np.lexsort(keys)))
-        best = np.maximum(people.fallen_scores, people.other_scores)
-        least = max(self.options.track.weak * self.threshold, FLOOR)
-        numbers = self._tracker.look(people.boxes_px, best, least, time_s)
-        followed = {tracked.number for tracked in self._tracker.boxes}
-        self._evidence = {k: evidence for k, evidence in self._evidence.items() if k in followed}
-        seen = []
-        for number, box, score in zip(
-            numbers.tolist(), people.boxes_px.tolist(), people.fallen_scores.tolist(), strict=True
-        ):
-            if number >= 0:
-                zone = zone_of(tuple(box), size_px, self.zones)
-                down = score >= self.threshold and zone is None
-                evidence = self._evidence.setdefault(number, Evidence(self.options))
-                evidence.add(Look(time_s, unix_s, score, down))
-                seen.append(_Seen(number, tuple(box), score, None if zone is None else zone.name))
-        return sorted(seen, key=lambda one: one.track)
+    def _weighed(
+        self, one: Followed, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
+    ) -> _Seen:
+        """What this look says of somebody is added to what is known of them."""
+        zone = zone_of(one.box_px, size_px, self.zones)
+        enough = min(one.fallen / self.threshold, one.fallen / max(self.options.margin * one.other, 1e-9))
+        down, lying = (zone is None and enough >= needed for needed in (1.0, self.options.release))
+        evidence = self._evidence.setdefault(one.number, Evidence(self.options))
+        evidence.add(Look(time_s, unix_s, one.fallen, down))
+        return _Seen(one.number, one.box_px, one.fallen, down, lying, None if zone is None else zone.name)
 
     def _go_on(self, seen: list[_Seen], unix_s: float | int) -> list[FallEvent]:
         """Open events: who still lies, who is up, who is gone."""
         told, now_s = [], self._watched_s
-        least = self.options.release * self.threshold
         for one in list(self._open):
             own = next((s for s in seen if s.track == one.track), None)
-            lying = [s for s in seen if s.score >= least and s.zone is None]
             # Perhaps under another number: whoever lies there is who fell there.
-            there = [s for s in lying if s is own or _same_place(s.box_px, one.box_px)]
+            there = [s for s in seen if s.lying and (s is own or _same_place(s.box_px, one.box_px))]
             if there:
                 down = max(there, key=lambda s: (s is own, s.score))
                 one.event = replace(one.event, peak=max(one.event.peak, down.score))
@@ -190,7 +182,6 @@ class Watcher:
     def _afresh(self, unix_s: float | int) -> list[FallEvent]:
         """The clock of the pictures began again: another recording, of which nothing is known."""
         told = [self._end(one, "lost", unix_s) for one in list(self._open)]
-        self._tracker = Tracker(self.options.track)
         self._evidence.clear()
         self._ended.clear()
         return told
@@ -204,8 +195,6 @@ class Watcher:
         if self._size_px is not None and self._size_px != size_px:
             for one in self._ended:
                 one.box_px = _scaled(one.box_px, self._size_px, size_px)
-            for tracked in self._tracker.boxes:
-                tracked.rescale(size_px[0] / self._size_px[0], size_px[1] / self._size_px[1])
         self._size_px = size_px
 
     def _show(self, seen: list[_Seen]) -> None:
@@ -215,10 +204,10 @@ class Watcher:
             score = self._evidence[one.track].smooth
             if one.track in fallen:
                 state = "fallen"
-            elif one.score < self.threshold:
-                state = "up"
+            elif one.zone is not None and one.score >= self.threshold:
+                state = "ignored"
             else:
-                state = "suspected" if one.zone is None else "ignored"
+                state = "suspected" if one.down else "up"
             tracks.append(Track(one.track, one.box_px, score, state, one.zone))
         self.tracks = tuple(tracks)
 

@@ -20,7 +20,7 @@ def walk(steps_px: list[tuple[float, float]], every_s: float) -> set[int]:
     """Numbers that a person of 60 x 180 px gets on their way."""
     tracker, box, numbers = Tracker(TrackOptions()), np.array([300.0, 100, 360, 280]), set()
     for k, (x, y) in enumerate(steps_px):
-        box = box + (x, y, x, y)
+        box = box + np.array([x, y, x, y])
         numbers |= set(tracker.look(box[None].astype(np.float32), STRONG, 0.2, k * every_s).tolist())
     return numbers
 
@@ -65,7 +65,7 @@ def test_uncertainty_stays_positive_and_grows_only_while_unseen(
         tracked.expect(k * every_s)
         assert (tracked._xx >= before - 1e-9).all()
         expected = tracked._xx.copy()
-        box = box + (x, y, x, y)
+        box = box + np.array([x, y, x, y])
         tracked.see(box)
         assert (tracked._xx > 0).all() and (tracked._xx <= expected).all() and (tracked._vv >= -1e-9).all()
         assert (tracked._xx * tracked._vv - tracked._xv**2 >= -1e-6 * (1 + tracked._xx * tracked._vv)).all()

@@ -21,8 +21,12 @@ BED = ZoneOptions(name="bed", polygon=((0.3, 0.4), (0.75, 0.4), (0.75, 0.7), (0.
 scores = st.sampled_from([0.0, 0.05, 0.2, 0.45, 0.5, 0.8])
 people = st.builds(
     lambda low, x, y, a, b: ((down if low else up)(x, y)[0], a, b),
-    st.booleans(), st.sampled_from([0.0, 6.0, -230.0, 200.0]), st.sampled_from([0.0, 4.0, 150.0]), scores, scores,
-)  # fmt: skip
+    st.booleans(),
+    st.sampled_from([0.0, 6.0, -230.0, 200.0]),
+    st.sampled_from([0.0, 4.0, 150.0]),
+    scores,
+    scores,
+)
 films = st.lists(st.lists(people, max_size=3), max_size=24)
 
 
