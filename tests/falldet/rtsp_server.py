@@ -11,11 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-import gi
+import gi  # pyright: ignore[reportMissingImports]
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 
