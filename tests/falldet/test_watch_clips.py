@@ -140,14 +140,21 @@ def test_whoever_is_blurred_cannot_be_told_from_another_with_the_same_means():
     one = np.full((*SIZE, 3), 120, np.uint8)
     other = one.copy()
     # Two patterns finer than the cells, each with the mean 128 in every 4 x 4 pixels.
-    one[30:78, 40:88] = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (24, 24))[..., None]
+    one[30:94, 40:104] = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (32, 32))[..., None]
     tile = np.array([[0, 0, 255, 255]] * 4, np.uint8)
-    other[30:78, 40:88] = np.tile(tile, (12, 12))[..., None]
-    box = np.array([[40.0, 30.0, 88.0, 78.0]])
+    other[30:94, 40:104] = np.tile(tile, (16, 16))[..., None]
+    box = np.array([[40.0, 30.0, 104.0, 94.0]])  # cells of 8 x 8
     left, right = blurred(one, box, 0.0), blurred(other, box, 0.0)
     assert np.abs(left.astype(int) - right).max() <= 2
     assert np.abs(one.astype(int) - other).max() == 255
     assert detail(blurred(checks(rng), np.array([[-50.0, -50.0, 400.0, 400.0], [5, 5, 5, 5]]))) < 2
+
+
+def test_where_boxes_overlap_the_coarsest_counts():
+    rgb = checks(np.random.default_rng(7))
+    face, person = [60.0, 30.0, 68.0, 38.0], [40.0, 20.0, 88.0, 110.0]
+    for order in ([face, person], [person, face]):
+        assert np.array_equal(blurred(rgb, np.array(order)), blurred(rgb, np.array([person])))
 
 
 def test_boxes_outside_and_without_size_do_no_harm():

@@ -15,11 +15,7 @@ from urllib.parse import unquote, urlsplit
 from falldet.watch.deliver.target import DeliveryFailed
 from suite.errors import BadInput
 
-_TRY_AGAIN = (
-    408,
-    425,
-    429,
-)  # the only answers of 4xx that say nothing about the message (RFC 9110, RFC 8470)
+_TRY_AGAIN = (408, 425, 429)  # of 4xx, those that say nothing about the message (RFC 9110, 8470)
 
 
 class WebhookTarget:
