@@ -120,18 +120,27 @@ class ReceiverProcess:
 
 
 class Broker:
-    """Debian's mosquitto on loopback; ``password`` asks for the user `falldet`, ``acl`` lists who may write.
+    """Debian's mosquitto on loopback; ``password`` asks for the user `falldet`, ``acl`` lists who may write,
+    ``tls`` names its certificate and key.
 
     Sessions survive `stop`; and `kill` as they were at the last `write_down`.
     """
 
-    def __init__(self, folder: Path, password: str | None = None, acl: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        password: str | None = None,
+        acl: str | None = None,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         self.port, self._folder = free_port(), folder
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/"]
         if os.geteuid() == 0:
             lines.append("user root")
+        if tls is not None:
+            lines += [f"certfile {tls[0]}", f"keyfile {tls[1]}"]
         if acl is not None:
             (folder / "acl").write_text(acl)
             lines.append(f"acl_file {folder}/acl")
@@ -215,6 +224,17 @@ class Subscriber:
 
 def ignored(_: object) -> None:
     """For callbacks, which return nothing."""
+
+
+def certificate(folder: Path) -> tuple[Path, Path] | None:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, and its key; None without openssl."""
+    if shutil.which("openssl") is None:
+        return None
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=house"]
+    command += ["-keyout", str(key), "-out", str(cert), "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
 
 
 def free_port() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from watch_falls import Said, ended, fall, until
 
-from benchmarks._watch_receivers import Receiver, free_port
+from benchmarks._watch_receivers import Receiver, certificate, free_port
 from falldet.watch.clock import SimulatedClock
 from falldet.watch.deliver.build import build_targets, secrets_of
 from falldet.watch.deliver.options import MqttOptions, RetryOptions, WebhookOptions
@@ -118,31 +118,52 @@ def test_a_refused_message_is_tried_again_after_a_long_while(tmp_path: Path, rec
     house.close()
 
 
-def test_the_waits_grow_to_their_bound_and_retry_after_is_heeded(tmp_path: Path, receiver: Receiver):
-    times_s: list[float] = []
-    clock = SimulatedClock(SPEED)
+class Hurried:
+    """A clock on which a delivering thread waits for nothing, and that much time has passed."""
+
+    def __init__(self) -> None:
+        self.at_s, self.waits_s = 0.0, list[float]()
+
+    def now_s(self) -> float:
+        return self.at_s
+
+    def unix_s(self) -> float:
+        return self.at_s
+
+    def wait(self, seconds: float, until: threading.Event | None = None) -> bool:
+        if threading.current_thread().name.startswith("deliver") and until is not None:
+            self.waits_s.append(seconds)
+            self.at_s += seconds
+            return until.is_set()
+        return until is not None and until.wait(0.05)
+
+
+def test_the_waits_grow_to_their_bound_and_retry_after_is_heeded(tmp_path: Path):
+    clock, tried, enough = Hurried(), list[str](), threading.Event()
 
     class Failing:
         name = "failing"
 
         def send(self, message: dict) -> None:
-            times_s.append(clock.now_s())
-            raise DeliveryFailed("nobody there", after_s=40.0 if len(times_s) == 6 else None)
+            tried.append(message["key"])
+            if len(tried) == 9:
+                enough.wait(10)
+            raise DeliveryFailed("nobody there", after_s=40.0 if len(tried) == 6 else None)
 
         def close(self) -> None:
-            pass
+            enough.set()
 
     store = Store(tmp_path / "events.db", ["failing"])
     store.record(fall(1))
     outbox = Outbox(store, [Failing()], clock, options=RetryOptions(first_s=1, most_s=8))
     outbox.start()
-    assert until(lambda: len(times_s) >= 8)
+    assert until(lambda: len(tried) == 9)
+    waits_s = list(clock.waits_s)
     outbox.stop()
     store.close()
-    waits_s = [later - sooner for sooner, later in itertools.pairwise(times_s)]
-    for wait_s, most_s in zip(waits_s, [1, 2, 4, 8, 8, 40, 8], strict=False):
-        assert 0.74 * most_s <= wait_s <= most_s + 0.15 * SPEED  # a busy machine may wake late
-    assert waits_s[5] >= 40
+    for wait_s, most_s in zip(waits_s, [1, 2, 4, 8, 8, 40, 8, 8], strict=True):
+        assert 0.75 * most_s <= wait_s <= most_s
+    assert waits_s[5] == 40 and len(set(waits_s)) == 8  # no two alike
 
 
 def test_a_dead_and_a_silent_target_hinder_neither_the_others_nor_recording(
@@ -153,21 +174,19 @@ def test_a_dead_and_a_silent_target_hinder_neither_the_others_nor_recording(
         tmp_path,
         WebhookTarget("dead", f"http://127.0.0.1:{free_port()}/"),
         WebhookTarget("silent", f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout_s=30),
-        WebhookTarget("nowhere", "http://no-such-host.invalid/"),
         WebhookTarget("alive", receiver.url),
     )
     begun_s = time.monotonic()
     house.tell(*range(10))
-    assert time.monotonic() - begun_s < 2
-    assert until(lambda: len(receiver.heard) == 10, 5)
+    assert time.monotonic() - begun_s < 5  # nobody's time-out of 30 s
+    assert until(lambda: len(receiver.heard) == 10)
     assert receiver.keys == [key(number) for number in range(10)]  # the oldest first
     assert until(lambda: "refused" in (house.outbox.health()["dead"].why or ""))
-    assert until(lambda: house.outbox.health()["nowhere"].why is not None)
     assert house.outbox.health()["alive"].why is None
-    assert house.store.waiting_for() == {"dead": 10, "silent": 10, "nowhere": 10, "alive": 0}
+    assert house.store.waiting_for() == {"dead": 10, "silent": 10, "alive": 0}
     begun_s = time.monotonic()
     house.close()
-    assert time.monotonic() - begun_s < 3  # it does not wait for who is silent
+    assert time.monotonic() - begun_s < 5  # it does not wait for who is silent
     silent.close()
 
 
@@ -267,6 +286,23 @@ def test_who_speaks_something_else_is_one_line(speaks: bytes, told: str):
     with pytest.raises(DeliveryFailed, match=told):
         target.send({"key": "k"})
     server.close()
+
+
+def test_a_certificate_must_be_trusted_or_named(tmp_path: Path, receiver: Receiver):
+    pair = certificate(tmp_path)
+    if pair is None:
+        pytest.skip("openssl is not installed")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    assert receiver._server is not None
+    receiver._server.socket = context.wrap_socket(receiver._server.socket, server_side=True)
+    url = receiver.url.replace("http://", "https://")
+    with pytest.raises(DeliveryFailed, match="its certificate is not trusted"):
+        WebhookTarget("web", url).send({"key": "k"})
+    WebhookTarget("web", url, ca_file=str(pair[0])).send({"key": "k"})
+    assert receiver.keys == ["k"]
+    with pytest.raises(BadInput, match="holds no certificates"):
+        WebhookTarget("web", url, ca_file=str(tmp_path / "none.pem"))
 
 
 def test_targets_are_built_from_options_with_secrets_of_the_environment(receiver: Receiver):

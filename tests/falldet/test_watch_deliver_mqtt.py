@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from watch_falls import Said, fall, until
 
-from benchmarks._watch_receivers import Broker, Subscriber, free_port
+from benchmarks._watch_receivers import Broker, Subscriber, certificate, free_port
 from falldet.watch.clock import SimulatedClock
 from falldet.watch.deliver.build import build_targets
 from falldet.watch.deliver.options import MqttOptions
@@ -116,6 +116,23 @@ def test_a_topic_one_may_not_write_to_is_a_refusal(tmp_path: Path):
     allowed.send(message(1))
     forbidden.close()
     allowed.close()
+    broker.kill()
+
+
+@needs_broker
+def test_a_brokers_certificate_must_be_trusted_or_named(tmp_path: Path):
+    pair = certificate(tmp_path)
+    if pair is None:
+        pytest.skip("openssl is not installed")
+    broker = Broker(tmp_path / "broker", tls=pair)
+    address = {"host": "127.0.0.1", "port": broker.port, "tls": True}
+    (strange,) = build_targets([MqttOptions(**address)])
+    with pytest.raises(DeliveryFailed, match="certificate"):
+        strange.send(message(1))
+    (named,) = build_targets([MqttOptions(ca_file=str(pair[0]), **address)])
+    named.send(message(1))
+    for one in (strange, named):
+        one.close()
     broker.kill()
 
 

@@ -19,7 +19,9 @@ ROOM = 10**12
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "events.db", ["web"])
+    one = Store(tmp_path / "events.db", ["web"])
+    one._db.execute("PRAGMA synchronous = OFF")  # nobody cuts the power here
+    return one
 
 
 def clip(folder: Path, name: str, days_old: float, size: int = 1000) -> Path:
