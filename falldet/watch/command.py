@@ -116,7 +116,10 @@ def open_page(watched: Watched, options: PageOptions) -> PageServer:
         raise BackendUnavailable("aiohttp", str(error), hint) from error
     from falldet.watch.page.server import PageServer
 
-    return PageServer(watched, options, token)
+    blur = None
+    if options.blur_people:
+        from falldet.watch.blur import blurred as blur
+    return PageServer(watched, options, token, blur)
 
 
 def _secrets(config: WatchConfig) -> tuple[str, ...]:

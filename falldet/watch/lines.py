@@ -25,6 +25,8 @@ class Lines:
         self._lock = threading.Lock()
 
     def __call__(self, event: str, /, **fields: Any) -> None:
+        if event == "fall":
+            return  # told as a `fall`
         told = ", ".join(
             f"{name} {value}" for name, value in fields.items() if name not in ("camera", "why", "line")
         )

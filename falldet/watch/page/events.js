@@ -21,7 +21,7 @@ function eventRow(event) {
     make("b", { textContent: event.camera }),
     make("span", { className: "outcome", textContent: outcome(event) }),
     make("small", {}, make("time", { dateTime: new Date(event.onset_unix_s * 1000).toISOString(), textContent: when(event.onset_unix_s) }),
-      ` · certainty ${Math.round(100 * event.confidence)} %`));
+      ` · certainty ${Math.round(100 * event.confidence)}\u00a0%`));
   if (event.clip) {
     const play = make("button", { type: "button", textContent: "Clip", ariaLabel: `Clip of ${event.camera}, ${when(event.onset_unix_s)}` });
     play.addEventListener("click", () => playClip(event));
