@@ -116,7 +116,7 @@ def test_no_event_is_lost_or_doubled_by_sigkill(tmp_path: Path):
     assert zygote.stdin is not None and zygote.stdout is not None
     draw = random.Random(7)
     acknowledged: set[str] = set()
-    kills = 25
+    kills = 20
     for _ in range(kills):
         # Whoever starts again does not know whether its last event was recorded: it records it once more.
         last = max((int(key[5:11]) for key in acknowledged), default=0)
