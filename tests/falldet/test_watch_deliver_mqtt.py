@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from watch_falls import Said, fall, until
@@ -25,10 +25,22 @@ needs_broker = pytest.mark.skipif(
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    one = Broker(tmp_path / "broker")
-    yield one
-    one.kill()
+def brokers(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Starts brokers, none of which outlives the test."""
+    started: list[Broker] = []
+
+    def start(**how: Any) -> Broker:
+        started.append(Broker(tmp_path / f"broker{len(started)}", **how))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def broker(brokers: Callable[..., Broker]) -> Broker:
+    return brokers()
 
 
 def message(number: int) -> dict:
@@ -85,8 +97,10 @@ def test_a_killed_broker_costs_no_event(broker: Broker, tmp_path: Path):
 
 @needs_broker
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_wrong_password_is_one_line_without_it(tmp_path: Path, version: Literal["5", "3.1.1"]):
-    broker = Broker(tmp_path / "broker", password="right horse")
+def test_a_wrong_password_is_one_line_without_it(
+    brokers: Callable[..., Broker], version: Literal["5", "3.1.1"]
+):
+    broker = brokers(password="right horse")
     options = MqttOptions(
         host="127.0.0.1", port=broker.port, username="falldet", password_env="WORD", version=version
     )
@@ -101,12 +115,11 @@ def test_a_wrong_password_is_one_line_without_it(tmp_path: Path, version: Litera
     assert until(lambda: len(subscriber.keys) == 1)
     for one in (wrong, right, subscriber):
         one.close()
-    broker.kill()
 
 
 @needs_broker
-def test_a_topic_one_may_not_write_to_is_a_refusal(tmp_path: Path):
-    broker = Broker(tmp_path / "broker", acl="topic write allowed/#\n")
+def test_a_topic_one_may_not_write_to_is_a_refusal(brokers: Callable[..., Broker]):
+    broker = brokers(acl="topic write allowed/#\n")
     address = {"host": "127.0.0.1", "port": broker.port}
     (forbidden,) = build_targets([MqttOptions(topic="forbidden", **address)])
     with pytest.raises(DeliveryFailed, match="refused the message") as failure:
@@ -116,15 +129,14 @@ def test_a_topic_one_may_not_write_to_is_a_refusal(tmp_path: Path):
     allowed.send(message(1))
     forbidden.close()
     allowed.close()
-    broker.kill()
 
 
 @needs_broker
-def test_a_brokers_certificate_must_be_trusted_or_named(tmp_path: Path):
+def test_a_brokers_certificate_must_be_trusted_or_named(brokers: Callable[..., Broker], tmp_path: Path):
     pair = certificate(tmp_path)
     if pair is None:
         pytest.skip("openssl is not installed")
-    broker = Broker(tmp_path / "broker", tls=pair)
+    broker = brokers(tls=pair)
     address = {"host": "127.0.0.1", "port": broker.port, "tls": True}
     (strange,) = build_targets([MqttOptions(**address)])
     with pytest.raises(DeliveryFailed, match="certificate"):
@@ -133,7 +145,6 @@ def test_a_brokers_certificate_must_be_trusted_or_named(tmp_path: Path):
     named.send(message(1))
     for one in (strange, named):
         one.close()
-    broker.kill()
 
 
 def test_nobody_a_stranger_and_silence_are_one_line_each():

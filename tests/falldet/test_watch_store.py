@@ -300,6 +300,7 @@ def test_a_place_that_cannot_be_written_and_a_newer_file_are_one_line(tmp_path: 
 
 def test_many_threads_record_and_note_at_once(tmp_path: Path):
     store = Store(tmp_path / "events.db", TARGETS)
+    store._db.execute("PRAGMA synchronous = OFF")
     errors: list[BaseException] = []
 
     def work(camera: str) -> None:
