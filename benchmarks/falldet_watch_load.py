@@ -1,8 +1,8 @@
 """What a watch costs and how long it lasts.
 
 - `streams`: how many cameras of 1280 x 720 H.264 (25 pictures a second, 2 Mbit/s, over HTTP on loopback) two
-  cores hold at 2 looks a second each without falling behind: over 12 s every camera gets at least 95 % of its
-  looks, and 95 % of all pictures are looked at within half a second of their arrival. The whole watch runs,
+  cores hold at 2 looks a second each without falling behind: over 15 s every camera gets at least 95 % of its
+  looks, but for one, and 95 % of all pictures are looked at within half a second of their arrival. The whole watch runs,
   with the shipped detector, tracking and the file of events; the process that sends shares the two cores.
   At least 8 are asked.
 - `rss_growth_mb` and what else the soak tells: see `benchmarks._watch_soak`. At most 20 MB are asked.
@@ -33,7 +33,7 @@ from suite.data.images import read_image
 from suite.report.metric import Metric
 from suite.report.table import Table
 
-LOOKS_PER_S, WARM_S, MEASURED_S, MOST = 2.0, 5.0, 12.0, 40
+LOOKS_PER_S, WARM_S, MEASURED_S, MOST = 2.0, 5.0, 15.0, 40
 ENOUGH, LATE_S = 0.95, 0.5
 CORES = 2
 
@@ -120,7 +120,8 @@ def _trial(streams: int, port: int, model: Detecting, folder: Path) -> Load:
         late_s = float(np.percentile(watch.ages_s, 95)) if watch.ages_s else float("inf")
     finally:
         watch.stop()
-    return Load(streams, min(looks) / (LOOKS_PER_S * wall_s), late_s, cpu)
+    # One more: the time that is measured begins and ends between two looks.
+    return Load(streams, min(1.0, (min(looks) + 1) / (LOOKS_PER_S * wall_s)), late_s, cpu)
 
 
 def _run_for(watch: Watch, seconds: float) -> None:
