@@ -1,6 +1,6 @@
 """Alarms of the shipped detectors: found falls, false alarms and delays, on staged clips and on drawn films.
 
-Settings (threshold, N of M, durations) are those of `falldet watch`; they were chosen on drawn films of seed
+Settings (threshold, margin, N of M) are those of `falldet watch`; they were chosen on drawn films of seed
 1001, never on what is reported here. Two looks a second.
 
 - `falls_found`, `false_alarms`: 5 clips with a staged fall and 3 of daily life (GMDCSA24), a minute in all: a
@@ -24,6 +24,7 @@ from falldet.eval_events import look_at
 from falldet.events.annotations import read_annotations
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, judge
+from falldet.events.thresholds import watch_threshold
 from falldet.report.events import outcome_table
 from falldet.synthetic.film import FilmOptions
 from suite.report.metric import Metric
@@ -42,10 +43,10 @@ def run(data: Data) -> BenchmarkResult:
     clips: list[Judgement] = []
     synthetic: list[Judgement] = []
     for model in models:
-        options = EventOptions()
+        options, threshold = EventOptions(), watch_threshold(model.card.name, model.card.threshold)
         seen = look_at(model, videos, LOOKS_PER_S)
-        clips.append(judge(seen, options, model.card.threshold))
-        synthetic.append(judge(drawn[model.card.name], options, model.card.threshold))
+        clips.append(judge(seen, options, threshold))
+        synthetic.append(judge(drawn[model.card.name], options, threshold))
     rows = []
     for model, clip, film in zip(models, clips, synthetic, strict=True):
         for where, one in (("GMDCSA24", clip), ("films", film)):

@@ -13,6 +13,7 @@ from falldet.events.annotations import Annotated, read_annotations
 from falldet.events.choosing import FALSE_PER_HOUR, Tried, choose, grid
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, Looked, judge
+from falldet.events.thresholds import watch_threshold
 from falldet.events.watcher import FLOOR
 from falldet.report.events import EventsPage, write_events_report
 from suite.ahead import ahead
@@ -63,7 +64,7 @@ def evaluate_events(
         raise BadInput("is reported on and chosen on", min(both), "choose on other videos")
     notes: list[tuple[Flag, str]] = []
     with Run.create(out, inputs=[*inputs, *annotations, *develop], numbered=numbered) as run:
-        chosen, threshold = None, given.threshold or detector.card.threshold
+        chosen, threshold = None, given.threshold or _own_threshold(detector)
         if held:
             seen = look_at(detector, held, looks_per_s, notes)
             chosen = choose(seen, list(grid(given, threshold, looks_per_s)))
@@ -108,6 +109,11 @@ def _looked(
             if notes is not None:
                 notes.append(("warn", str(error)))
     return Looked(video.path.name, size, end_s, tuple(looks), video.intervals)
+
+
+def _own_threshold(detector: Detecting) -> float:
+    """What watching uses with this model."""
+    return watch_threshold(str(getattr(detector.card, "name", "")), detector.card.threshold)
 
 
 def _told(

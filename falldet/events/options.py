@@ -50,15 +50,15 @@ class EventOptions(Config):
 
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """Fallen score from which a look at a person says fallen; the model's own where it is null."""
-    margin: Annotated[float, Field(ge=0)] = 1.0
+    margin: Annotated[float, Field(ge=0)] = 1.3
     """The fallen score must also be this many times the score of not fallen: a person has one of each."""
-    looks: Annotated[int, Field(ge=1)] = 3
+    looks: Annotated[int, Field(ge=1)] = 4
     """So many looks must say fallen ..."""
-    of: Annotated[int, Field(ge=1)] = 4
+    of: Annotated[int, Field(ge=1)] = 5
     """... among this many: of all looks of the window the share looks / of."""
-    window_s: Annotated[float, Field(gt=0)] = 1.8
+    window_s: Annotated[float, Field(gt=0)] = 2.15
     """How far back looks count; where looks are rare, the last ``of`` count whenever they were."""
-    min_duration_s: Seconds = 1.0
+    min_duration_s: Seconds = 1.35
     """The first and the last of them are at least this far apart."""
     recovery_s: Seconds = 4.0
     """Seen up, or not fallen, for this long ends an event."""

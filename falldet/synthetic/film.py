@@ -38,9 +38,9 @@ class FilmOptions:
     """Films of one kind. Times in seconds, ``width_px`` by ``height_px`` pictures."""
 
     seed: int = 0
-    looks_per_s: float = 2.0
-    shortest_s: float = 60.0
-    longest_s: float = 180.0
+    looks_per_s: float | int = 2.0
+    shortest_s: float | int = 60.0
+    longest_s: float | int = 180.0
     width_px: int = 320
     height_px: int = 240
 
@@ -50,7 +50,7 @@ class Shot:
     """One picture; ``boxes_px`` x1, y1, x2, y2 and ``kinds`` of those who are seen."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
-    time_s: float
+    time_s: float | int
     boxes_px: tuple[tuple[int, int, int, int], ...]
     kinds: tuple[str, ...]
 
@@ -61,7 +61,7 @@ class Film:
 
     options: FilmOptions
     number: int
-    seconds: float
+    seconds: float | int
     acts: tuple[Act, ...]
     room: Room
     view: View
@@ -105,7 +105,7 @@ def draw_film(options: FilmOptions, number: int) -> Film:
 def _drawn(
     options: FilmOptions,
     number: int,
-    seconds: float,
+    seconds: float | int,
     falls: int,
     body: Body,
     wardrobe: Wardrobe,
@@ -133,7 +133,7 @@ def _drawn(
     return Film(options, number, seconds, tuple(acts), room, view, tuple(actors), outfits, wardrobe)
 
 
-def _staged(film: Film, time_s: float) -> list[Placed]:
+def _staged(film: Film, time_s: float | int) -> list[Placed]:
     people = []
     for actor, wear in zip(film.actors, film.outfits, strict=True):
         key = actor.at(time_s)
@@ -145,13 +145,13 @@ def _staged(film: Film, time_s: float) -> list[Placed]:
     return people
 
 
-def _not_below(solid: Solid, level_m: float) -> Solid:
+def _not_below(solid: Solid, level_m: float | int) -> Solid:
     vertices = solid.vertices.copy()
     vertices[:, 2] = np.maximum(vertices[:, 2], level_m - 0.01)
     return replace(solid, vertices=vertices)
 
 
-def _apart(a: Actor, b: Actor, seconds: float) -> bool:
+def _apart(a: Actor, b: Actor, seconds: float | int) -> bool:
     """Whether two people never walk through one another."""
     times = np.arange(0, seconds, 1.0)
     gaps = [float(np.linalg.norm(a.at(t).p[:2] - b.at(t).p[:2])) for t in times.tolist()]
@@ -201,7 +201,7 @@ def _seen(caster: Caster, view: View, points: np.ndarray) -> float:
     return float((~caster.blocked(points[inside], way)).sum() / len(points))
 
 
-def _looking(eye: np.ndarray, target: np.ndarray, fov_deg: float, o: FilmOptions, rng: RNG) -> View:
+def _looking(eye: np.ndarray, target: np.ndarray, fov_deg: float | int, o: FilmOptions, rng: RNG) -> View:
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0, 0, 1.0])
     right /= max(float(np.linalg.norm(right)), 1e-9)

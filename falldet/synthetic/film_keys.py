@@ -29,10 +29,10 @@ class Key:
     pose: BodyPose
     R: Float[np.ndarray, "3 3"]
     p: Float[np.ndarray, " 3"]
-    low_m: float = 0.0
+    low_m: float | int = 0.0
     grounded: bool = True
 
-    def moved(self, x_m: float, y_m: float, yaw_rad: float = 0.0) -> Key:
+    def moved(self, x_m: float | int, y_m: float | int, yaw_rad: float | int = 0.0) -> Key:
         """Turned about the room's z axis, then moved."""
         turn = about_z(yaw_rad)
         return replace(self, R=turn @ self.R, p=turn @ self.p + (x_m, y_m, 0.0))
@@ -60,14 +60,14 @@ def draw_key(body: ShapedBody, kind: str, rng: RNG) -> Key:
     return _centred(body, posture, posture.pose, rest @ posture.root, -SINK_M)
 
 
-def _centred(body: ShapedBody, posture: Posture, pose: BodyPose, R: np.ndarray, low_m: float) -> Key:
+def _centred(body: ShapedBody, posture: Posture, pose: BodyPose, R: np.ndarray, low_m: float | int) -> Key:
     root = body.joints[0].astype(np.float64)
     around = (body.posed_vertices([pose])[0].astype(np.float64) - root) @ R.T
     p = -np.array([*around[:, :2].mean(axis=0), around[:, 2].min() - low_m])
     return Key(posture.kind, posture.fallen, pose, R, p, low_m)
 
 
-def between(a: Key, b: Key, share: float) -> Key:
+def between(a: Key, b: Key, share: float | int) -> Key:
     """The body on its way from ``a`` (0) to ``b`` (1)."""
     names = tuple(dict.fromkeys((*a.pose.turns_deg, *b.pose.turns_deg)))
     first, second = (
@@ -95,7 +95,7 @@ def mirrored(key: Key) -> Key:
     return replace(key, pose=BodyPose(turns), R=M @ key.R @ M, p=M @ key.p)
 
 
-def stirred(key: Key, rng: RNG, by_deg: float = 3.0) -> Key:
+def stirred(key: Key, rng: RNG, by_deg: float | int = 3.0) -> Key:
     """The same with its limbs a little elsewhere: nobody holds still."""
     turns = {name: np.asarray(turn) + rng.normal(0, by_deg, 3) for name, turn in key.pose.turns_deg.items()}
     return replace(key, pose=BodyPose({name: _triple(turn) for name, turn in turns.items()}))
@@ -107,12 +107,12 @@ def with_upper_body(key: Key, turns_deg: Mapping[str, tuple]) -> Key:
     return replace(key, pose=BodyPose({**turns_deg, **legs}))
 
 
-def about_z(angle_rad: float) -> np.ndarray:
+def about_z(angle_rad: float | int) -> np.ndarray:
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _part(turn: Rotation, share: float) -> Rotation:
+def _part(turn: Rotation, share: float | int) -> Rotation:
     return Rotation.from_rotvec(turn.as_rotvec() * share)
 
 

@@ -54,7 +54,7 @@ class StillRoom:
         caster = Caster(replace(self.scene, solids=[], blocks=[], people=list(people)))
         window = self._window(people)
         at = window.at
-        hits = caster.look(window)  # type: ignore[arg-type]
+        hits = caster.look(window)
         distance = np.linalg.norm(hits.places_m - view.eye_m, axis=1)
         near = hits.hit & (distance < self._depth_m[at])
         colour, gloss = np.full((len(at), 3), 0.5, np.float32), np.zeros((len(at), 3), np.float32)
@@ -120,16 +120,17 @@ class StillRoom:
         x1, y1 = np.clip(low, 0, (view.width_px - 1, view.height_px - 1))
         x2, y2 = np.clip(high, (x1 + 1, y1 + 1), (view.width_px, view.height_px))
         at = np.arange(view.height_px * view.width_px).reshape(view.height_px, -1)[y1:y2, x1:x2].ravel()
-        return _Window(view.eye_m, self._rays[at], at)
+        whole = (view.eye_m, view.R_world_camera, view.focal, view.bend, view.width_px, view.height_px)
+        return _Window(*whole, self._rays[at], at)
 
 
 @dataclass(frozen=True, eq=False)
-class _Window:
-    """A part of a view, as casters take it; ``at`` are its places among all pixels."""
+class _Window(View):
+    """A part of a view: only the rays of some pixels, whose places among all are ``at``."""
 
-    eye_m: np.ndarray
     directions: np.ndarray
     at: np.ndarray
 
-    def rays(self) -> np.ndarray:
+    def rays(self) -> Float[np.ndarray, "h w 3"]:
+        """Of these pixels, as one row."""
         return self.directions[None]

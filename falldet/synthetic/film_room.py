@@ -25,7 +25,7 @@ class Seat:
 
     key: Key
     before: np.ndarray
-    yaw_rad: float
+    yaw_rad: float | int
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Bed:
     edge: Seat
     lying: tuple[Key, ...]
     beside: np.ndarray
-    yaw_rad: float
+    yaw_rad: float | int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Room:
     seat: Seat | None
     bed: Bed | None
 
-    def free(self, points: np.ndarray, margin_m: float = _BODY_M) -> bool:
+    def free(self, points: np.ndarray, margin_m: float | int = _BODY_M) -> bool:
         """Whether all of these places (n, 2) of the floor can be stood on."""
         half = np.asarray(self.scene.size_m[:2]) / 2 - margin_m
         if (np.abs(points) > half).any():
@@ -145,7 +145,7 @@ def _with_bed(room: Room, body: ShapedBody, rng: RNG) -> Room:
     return room
 
 
-def _in_bed(body: ShapedBody, kind: str, height: float, length: float, rng: RNG) -> Key:
+def _in_bed(body: ShapedBody, kind: str, height: float | int, length: float | int, rng: RNG) -> Key:
     """Along the bed, the head towards +y."""
     key = draw_key(body, kind, rng)
     vertices, model = vertices_of(body, key), body.body
@@ -158,7 +158,7 @@ def _in_bed(body: ShapedBody, kind: str, height: float, length: float, rng: RNG)
     return replace(key, p=key.p + np.array([0, 0, rise]), low_m=0.0, grounded=False)
 
 
-def _by_the_wall(room: Room, off_m: float, rng: RNG) -> list[tuple[float, float, float]]:
+def _by_the_wall(room: Room, off_m: float | int, rng: RNG) -> list[tuple[float, float, float]]:
     """Places and turns, mostly with the back or head to a wall."""
     half, found = np.asarray(room.scene.size_m[:2]) / 2, []
     for _ in range(25):
@@ -192,7 +192,7 @@ def _fits(room: Room, thing: Thing) -> bool:
     return True
 
 
-def _covers(block: Block, points: np.ndarray, margin_m: float) -> np.ndarray:
+def _covers(block: Block, points: np.ndarray, margin_m: float | int) -> np.ndarray:
     """Which places of the floor are in or near a block that stands in the way of legs or trunk."""
     if block.centre[2] - block.half[2] > 1.9:
         return np.zeros(len(points), bool)

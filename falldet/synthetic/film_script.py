@@ -33,8 +33,8 @@ class Act:
     """What was done from when to when; a fall from the loss of balance until the person is up again."""
 
     kind: str
-    start_s: float
-    end_s: float
+    start_s: float | int
+    end_s: float | int
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Actor:
     acts: list[Act] = field(default_factory=list)
     landings: list[Key] = field(default_factory=list)
 
-    def at(self, time_s: float) -> Key:
+    def at(self, time_s: float | int) -> Key:
         """The body at this time."""
         after = int(np.searchsorted(self.times_s, time_s, side="right"))
         if after == 0 or after == len(self.keys):
@@ -60,7 +60,7 @@ class Actor:
 
 
 def write_script(
-    body: ShapedBody, room: Room, seconds: float, falls: int, rng: RNG, furniture: bool = True
+    body: ShapedBody, room: Room, seconds: float | int, falls: int, rng: RNG, furniture: bool = True
 ) -> Actor | None:
     """A timeline of about ``seconds`` with so many falls, None where the room has no place for it.
 
@@ -148,7 +148,7 @@ class _Writer:
         self._down(landing, rng.uniform(1.4, 2.2) if slow else rng.uniform(0.6, 1.1), until_s)
         return True
 
-    def _down(self, landing: Key, takes_s: float, until_s: float | None) -> None:
+    def _down(self, landing: Key, takes_s: float | int, until_s: float | None) -> None:
         start_s, rng = self.time_s, self.rng
         self._key(landing, takes_s, falling=True)
         self.actor.landings.append(landing)
@@ -172,7 +172,7 @@ class _Writer:
         else:
             self._act(FALL, start_s)
 
-    def _landing(self, kinds: tuple[str, ...], feet: np.ndarray, yaw: float) -> Key | None:
+    def _landing(self, kinds: tuple[str, ...], feet: np.ndarray, yaw: float | int) -> Key | None:
         """A place to come down that is free, the feet near where they are."""
         shares = np.array([_LANDINGS[kind] for kind in kinds])
         foot = self.body.body.part("foot")
@@ -207,7 +207,7 @@ class _Writer:
             self._key(self._stand(), takes_s)
         self._act("walk", start_s)
 
-    def _turn(self, yaw: float) -> None:
+    def _turn(self, yaw: float | int) -> None:
         by = (yaw - self.yaw + np.pi) % (2 * np.pi) - np.pi
         for _ in range(2 if abs(by) > 1.6 else 1):
             self.yaw += by / (2 if abs(by) > 1.6 else 1)
@@ -222,7 +222,7 @@ class _Writer:
         self._key(self._stand(), float(self.rng.uniform(0.7, 1.3)))
         self._act(kind, start_s)
 
-    def _sit(self, seat: Seat, kind: str, for_s: float) -> bool:
+    def _sit(self, seat: Seat, kind: str, for_s: float | int) -> bool:
         """Walk there and sit down; False where no straight way leads there, after a step elsewhere."""
         if not self.room.way(self.place, seat.before):
             self._walk(self.room.anywhere(self.rng, self.place))
@@ -246,7 +246,7 @@ class _Writer:
         self._key(self._stand(), float(self.rng.uniform(0.9, 1.6)))
         self._act(kind, start_s)
 
-    def _lie(self, for_s: float) -> bool:
+    def _lie(self, for_s: float | int) -> bool:
         bed = self.room.bed
         assert bed is not None
         if not self._sit(bed.edge, "sit_bed", self.rng.uniform(1, 4)):
@@ -268,13 +268,13 @@ class _Writer:
         self._key(self._stand(), float(self.rng.uniform(0.9, 1.6)))
         self._act("sit_bed", start_s)
 
-    def _hold(self, kind: str, key: Key, takes_s: float, for_s: float) -> None:
+    def _hold(self, kind: str, key: Key, takes_s: float | int, for_s: float | int) -> None:
         start_s = self.time_s
         self._key(key, takes_s)
         self._stir(key, for_s)
         self._act(kind, start_s)
 
-    def _stir(self, key: Key, for_s: float) -> None:
+    def _stir(self, key: Key, for_s: float | int) -> None:
         """Hold a posture as people do."""
         end_s = self.time_s + float(for_s)
         while self.time_s < end_s:
@@ -287,11 +287,11 @@ class _Writer:
         """Where the person is, looking where they look."""
         return key.moved(float(self.place[0]), float(self.place[1]), self.yaw)
 
-    def _key(self, key: Key, takes_s: float, falling: bool = False) -> None:
+    def _key(self, key: Key, takes_s: float | int, falling: bool = False) -> None:
         self.time_s += takes_s
         self.actor.times_s.append(self.time_s)
         self.actor.keys.append(key)
         self.actor.falling.append(falling)
 
-    def _act(self, kind: str, start_s: float) -> None:
+    def _act(self, kind: str, start_s: float | int) -> None:
         self.actor.acts.append(Act(kind, start_s, self.time_s))

@@ -59,7 +59,7 @@ def test_a_run_has_figures_looks_and_a_page_that_names_failures(falls: Path, tmp
     done = evaluate_events(detector, [falls], tmp_path / "run", name="painted")
     found = done.judgement
     assert (found.falls, found.found, found.false) == (1, 1, 1)
-    assert found.delay_s() == pytest.approx(1.0, abs=0.11)
+    assert found.delay_s() == pytest.approx(1.5, abs=0.11)
     assert detector.looked == 48  # three videos of 8 s, two looks a second
     page = done.page.read_text()
     assert "false.mp4" in page and "false alarm: sit" in page and "smoke test" in page

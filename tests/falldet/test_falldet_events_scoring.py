@@ -71,7 +71,7 @@ def test_the_interval_of_a_rate_is_garwoods() -> None:
 def film(name: str, fallen: float, upright: float) -> Looked:
     """Somebody who falls at 5 s and gets up at 15 s, with these fallen scores; a look every half second."""
     lying = down(score=fallen)
-    standing = (up()[0], upright, 0.6)
+    standing = (up()[0], upright, 0.5)
     people = [standing] * 10 + [lying] * 20 + [standing] * 20
     looks = tuple((k / 2, said([person])) for k, person in enumerate(people))
     return Looked(name, SIZE_PX, 25.0, looks, (Interval("fall", 4.5, 15), Interval("walk", 0, 4.5)))
@@ -86,7 +86,7 @@ def test_judged_videos_add_up() -> None:
     keys = {metric.key: metric for metric in found.metrics()}
     assert keys["recall"].value == pytest.approx(1 / 3) and keys["precision"].value == pytest.approx(1 / 2)
     assert keys["false_per_hour"].value == pytest.approx(48)
-    assert keys["delay_median_s"].value == pytest.approx(1.5)
+    assert keys["delay_median_s"].value == pytest.approx(2.0)
     assert math.isnan(judge([], EventOptions(), 0.5).delay_s())
 
 
