@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ steps = st.floats(-40, 40)
 STRONG = np.array([0.9], np.float32)
 
 
-def walk(steps_px: list[tuple[float, float]], every_s: float) -> set[int]:
+def walk(steps_px: Sequence[tuple[float, float]], every_s: float) -> set[int]:
     """Numbers that a person of 60 x 180 px gets on their way."""
     tracker, box, numbers = Tracker(TrackOptions()), np.array([300.0, 100, 360, 280]), set()
     for k, (x, y) in enumerate(steps_px):
