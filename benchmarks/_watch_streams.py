@@ -46,6 +46,7 @@ def write_scene(path: Path, pictures: list[np.ndarray]) -> None:
 def serve(path: str) -> None:
     """Until standard input is closed."""
     import av
+    from av.error import FFmpegError
 
     source = av.open(path)
     video = source.streams.video[0]
@@ -78,7 +79,7 @@ def serve(path: str) -> None:
                         packet.pts = packet.dts = pts
                         packet.time_base, packet.is_keyframe, packet.stream = base, key, stream
                         out.mux(packet)
-            except (OSError, av.FFmpegError):
+            except (OSError, FFmpegError):
                 pass  # who looked went away
 
         def log_message(self, format: str, *args: object) -> None:

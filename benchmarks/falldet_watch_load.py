@@ -2,9 +2,9 @@
 
 - `streams`: how many cameras of 1280 x 720 H.264 (25 pictures a second, 2 Mbit/s, over HTTP on loopback) two
   cores hold at 2 looks a second each without falling behind: over 15 s every camera gets at least 95 % of its
-  looks, but for one, and 95 % of all pictures are looked at within half a second of their arrival. The whole watch runs,
-  with the shipped detector, tracking and the file of events; the process that sends shares the two cores.
-  At least 8 are asked.
+  looks, but for one, and 95 % of all pictures are looked at within half a second of their arrival. The whole
+  watch runs, with the shipped detector, tracking, clips and the file of events; the process that sends shares
+  the two cores. At least 8 are asked.
 - `rss_growth_mb` and what else the soak tells: see `benchmarks._watch_soak`. At most 20 MB are asked.
 """
 
