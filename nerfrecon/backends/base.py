@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from suite.errors import BadInput
 
@@ -100,10 +100,10 @@ class Backend(Protocol):
         """Density per unit length at points of the unit cube; an SDF field has `sdf` instead."""
         ...
 
-    def state(self) -> dict[str, Shaped[np.ndarray, "..."]]:
+    def state(self) -> dict[str, np.ndarray]:
         """Parameters, moments, occupancy, step: all that is needed to go on exactly."""
         ...
 
-    def load_state(self, state: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from `state`. BadInput where it belongs to another field."""
         ...
