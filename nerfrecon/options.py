@@ -125,7 +125,7 @@ class SamplingOptions(Config):
     decay: Share = 0.95
     """What is left of a cell's old value when it is looked at."""
     threshold: Share = 0.01
-    """Opacity of one smallest step that makes a cell occupied, or the mean of all cells where that is less."""
+    """Opacity of one smallest step that makes a cell occupied, or the mean of all cells if that is less."""
     step: Positive = 3**0.5 / 1024
     """Smallest step."""
     cone: NotNegative = 0.0

@@ -81,7 +81,7 @@ def uniform(
 
 
 def below(
-    count: int, seed: int, step: int, ray: int | np.ndarray, which: int | np.ndarray
+    count: int | np.ndarray, seed: int, step: int, ray: int | np.ndarray, which: int | np.ndarray
 ) -> Int64[np.ndarray, "*shape"]:
     """Whole numbers 0 .. count - 1; `count` is at most 2^31."""
     return (bits(seed, step, ray, which).astype(np.int64) * count) >> 32
@@ -104,7 +104,7 @@ def torch_uniform(seed: int, step: int, ray: Tensor, which: int | Tensor) -> Flo
 
 
 def torch_below(
-    count: int, seed: int, step: int, ray: Tensor, which: int | Tensor
+    count: int | Tensor, seed: int, step: int, ray: Tensor, which: int | Tensor
 ) -> Int64[Tensor, "*shape"]:
     """`below` in torch."""
     return (torch_bits(seed, step, ray, which) * count) >> 32
