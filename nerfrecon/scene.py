@@ -154,7 +154,9 @@ class Scene:
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInput(f"lists {twice} twice", self.source, hint="remove one of the two frames")
         object.__setattr__(self, "box", checked_box(self.box, self.source))
-        refuse_unseen_box(self.views, self.box, self.source)
+        if not 1 <= self.aabb_scale < np.inf:
+            raise BadInput(f"aabb_scale is {self.aabb_scale:g}", self.source, hint="give 1 or more")
+        refuse_unseen_box(self.views, self.box, self.aabb_scale, self.source)
 
     @property
     def T_unit_world(self) -> Float[np.ndarray, "4 4"]:

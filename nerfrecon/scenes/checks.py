@@ -94,25 +94,30 @@ def refuse_few_views(views: Sequence[View], where: str | Path) -> None:
         )
 
 
-def refuse_unseen_box(views: Sequence[View], box: Float[np.ndarray, "2 3"], where: str | Path) -> None:
-    """Raises BadInput where no camera sees any of the box, or where all stand outside and look away."""
-    steps = np.linspace(0, 1, 5)
-    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    points = box[0] + grid * (box[1] - box[0])
-    sees = ahead = False
-    for view in views:
-        if np.all((view.position > box[0]) & (view.position < box[1])):
-            return
-        ahead |= bool(((points - view.position) @ view.forward > 0).any())
-        sees |= bool(view.camera.contains(view.project(points)).any()) or _rays_meet(view, box)
-    if not ahead:
+def refuse_unseen_box(
+    views: Sequence[View], box: Float[np.ndarray, "2 3"], aabb_scale: float | int, where: str | Path
+) -> None:
+    """Raises BadInput where no camera sees any of the box, or where all stand outside its middle part, 1 /
+    `aabb_scale` of it, and look away."""
+    middle = box.mean(axis=0)
+    inner = middle + (box - middle) / aabb_scale
+    ahead = [
+        _within(view, inner) or bool(((_grid(inner) - view.position) @ view.forward > 0).any())
+        for view in views
+    ]
+    if not any(ahead):
         raise BadInput(
             "all cameras look away from the box",
             where,
             hint="the camera axes are probably another format's (OpenGL looks along -z, OpenCV along +z)",
         )
+    sees = any(
+        _within(view, box)
+        or bool(view.camera.contains(view.project(_grid(box))).any())
+        or _rays_meet(view, box)
+        for view in views
+    )
     if not sees:
-        middle = box.mean(axis=0)
         far = (
             np.median([np.linalg.norm(view.position - middle) for view in views]) / np.ptp(box, axis=0).max()
         )
@@ -121,6 +126,17 @@ def refuse_unseen_box(views: Sequence[View], box: Float[np.ndarray, "2 3"], wher
             where,
             hint="scale and offset of the poses do not belong to this box: give the box, or scale the poses",
         )
+
+
+def _within(view: View, box: Float[np.ndarray, "2 3"]) -> bool:
+    return bool(np.all((view.position > box[0]) & (view.position < box[1])))
+
+
+def _grid(box: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "125 3"]:
+    """5 x 5 x 5 points spread over the box, its corners among them."""
+    steps = np.linspace(0, 1, 5)
+    shares = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    return box[0] + shares * (box[1] - box[0])
 
 
 def _rays_meet(view: View, box: Float[np.ndarray, "2 3"]) -> bool:

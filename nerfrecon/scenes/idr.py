@@ -44,7 +44,11 @@ def read_idr(path: Path) -> Scene:
     mask_folder = subfolder(path.parent, ("mask", "masks"))
     masks = pictures_in(mask_folder) if mask_folder else []
     if masks and len(masks) != len(images):
-        raise BadInput(f"holds {len(masks)} masks for {len(images)} pictures", mask_folder)
+        raise BadInput(
+            f"holds {len(masks)} masks for {len(images)} pictures",
+            mask_folder,
+            hint="the i-th mask by name belongs to the i-th picture: give all or none",
+        )
     views = []
     for place, (index, image) in enumerate(zip(numbers, images, strict=True)):
         header = read_header(image)

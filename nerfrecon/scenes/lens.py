@@ -114,7 +114,8 @@ class LensCamera:
         """Where the radial part stops growing: the first root of d/dr of r (1 + k1 r2 + k2 r2^2 + k3
         r2^3)."""
         k1, k2, _, _, k3 = self.distortion
-        roots = np.roots(np.trim_zeros([7 * k3, 5 * k2, 3 * k1, 1.0], "f"))
+        slope = [value if abs(value) > 1e-9 else 0.0 for value in (7 * k3, 5 * k2, 3 * k1)]
+        roots = np.roots(np.trim_zeros([*slope, 1.0], "f"))
         growing = [root.real for root in roots if abs(root.imag) < 1e-12 and root.real > 0]
         return float(min(growing, default=math.inf))
 

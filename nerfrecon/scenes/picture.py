@@ -59,15 +59,16 @@ def read_header(path: Path, said: tuple[int, int] | None = None) -> PictureHeade
     turned_size = read_image_size(path)  # names what is wrong with the file
     with _explained(path), Image.open(path) as image:
         width, height, has_alpha = *image.size, image.has_transparency_data
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    if orientation != 1:
-        proven = orientation in _QUARTER_TURNS and said == (width, height) != turned_size
-        if not proven:
-            raise BadInput(
-                f"is to be turned by its EXIF (orientation {orientation}); its pose does not say if it was",
-                path,
-                hint="write the pictures upright without EXIF and find their poses again",
-            )
+        # For EXIF behind a PNG's pixels Pillow decodes them all; its size betrays quarter turns anyway.
+        known = image.format != "PNG" or "exif" in image.info
+        orientation = image.getexif().get(_ORIENTATION, 1) if known else 1
+    quarter_turn = turned_size != (width, height) or orientation in _QUARTER_TURNS
+    if (orientation != 1 or quarter_turn) and not (quarter_turn and said == (width, height) != turned_size):
+        raise BadInput(
+            f"is to be turned by its EXIF (orientation {orientation}); its pose does not say if it was",
+            path,
+            hint="write the pictures upright without EXIF and find their poses again",
+        )
     if said is not None and said != (width, height):
         raise BadInput(
             f"is {width} x {height} px but its camera says {said[0]} x {said[1]} px",

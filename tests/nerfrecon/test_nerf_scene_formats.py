@@ -229,14 +229,3 @@ def test_nerfstudio_lens_is_colmaps(known: KnownScene, tmp_path: Path):
     write_transforms(tmp_path / "more", known, **keys, camera_model="OPENCV")
     assert read_scene(tmp_path / "more").views[0].camera == colmap
     assert read_scene(tmp_path / "json").views[0].camera != colmap
-
-
-def test_masks_of_colmap_and_nerfstudio(known: KnownScene, tmp_path: Path):
-    write_colmap(tmp_path / "a", known, alpha=False)
-    write_idr(tmp_path / "a", known)
-    (tmp_path / "a" / "cameras_sphere.npz").unlink()
-    shutil.rmtree(tmp_path / "a" / "image")
-    for k in range(6):
-        (tmp_path / "a" / "mask" / f"{k:03d}.png").rename(tmp_path / "a" / "mask" / f"a{k}.png.png")
-    picture = read_scene(tmp_path / "a").views[2].load()
-    assert np.array_equal(picture.pixels[..., 3], known.pictures[2][..., 3]) and picture.usable is None
