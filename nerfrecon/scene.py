@@ -37,7 +37,7 @@ class View:
     mask_path: Path | None = None
     mask_shows: Literal["object", "usable"] = "object"
     depth_path: Path | None = None
-    depth_unit: float = 0.001
+    depth_unit: float | int = 0.001
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "T_world_camera", checked_pose(self.T_world_camera, self.image_path))
@@ -142,7 +142,7 @@ class Scene:
     views: tuple[View, ...]
     box: Float[np.ndarray, "2 3"]
     box_from: Literal["file", "points", "cameras"] = "file"
-    aabb_scale: float = 1.0
+    aabb_scale: float | int = 1.0
     up: Float[np.ndarray, " 3"] | None = None
     points: SparsePoints | None = None
     notes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from nerfrecon.scenes.checks import checked_pose
 from suite.errors import BadInput
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".webp", ".bmp", ".tif", ".tiff")
-_OPENCV_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, looking along -z -> y down, looking along +z
+OPENCV_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, looking along -z -> y down, looking along +z
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def frame_pose(frame: Mapping[str, Any], where: str) -> Float[np.ndarray, "4 4"]
     matrix = frame.get("transform_matrix")
     if matrix is None:
         raise BadInput("has no transform_matrix", where, hint="leave the frame out, or find its pose")
-    return checked_pose(matrix, where) @ _OPENCV_OPENGL
+    return checked_pose(matrix, where) @ OPENCV_OPENGL
 
 
 def number(values: Mapping[str, Any], key: str, where: str) -> float | None:

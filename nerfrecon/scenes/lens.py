@@ -66,40 +66,34 @@ class LensCamera:
         """Pixels (u, v) of points in the camera frame; NaN for points not in front of the camera, or so far
         to the side that the distortion says nothing about them."""
         points = np.asarray(points_camera, np.float64)
-        z = np.where(points[..., 2] > 0, points[..., 2], np.nan)
-        x, y = points[..., 0] / z, points[..., 1] / z
-        inside = x * x + y * y < self._fold_r2
-        x, y = self._distorted(np.where(inside, x, np.nan), np.where(inside, y, np.nan))
+        plane = points[..., :2] / np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
+        inside = np.sum(plane * plane, axis=-1, keepdims=True) < self._fold_r2
         pinhole = self.pinhole
-        return np.stack([pinhole.fx * x + pinhole.cx, pinhole.fy * y + pinhole.cy], axis=-1)
+        focal, principal = np.array([pinhole.fx, pinhole.fy]), np.array([pinhole.cx, pinhole.cy])
+        return focal * self._distorted(np.where(inside, plane, np.nan)) + principal
 
     def directions(self, pixels: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 3"]:
         """Directions (x, y, 1) in the camera frame, float64, of the rays through pixel positions (u, v).
 
         The distortion is undone by Newton's method to 1e-6 px; NaN where a position has no ray.
         """
-        at, pinhole = np.asarray(pixels, np.float64), self.pinhole
-        goal_x, goal_y = (at[..., 0] - pinhole.cx) / pinhole.fx, (at[..., 1] - pinhole.cy) / pinhole.fy
-        if not self.is_distorted:
-            return np.stack([goal_x, goal_y, np.ones_like(goal_x)], axis=-1)
-        x, y = goal_x.copy(), goal_y.copy()
-        with np.errstate(all="ignore"):
-            for _ in range(_NEWTON_STEPS):
-                now_x, now_y = self._distorted(x, y)
-                xx, xy, yy = self._slope(x, y)
-                determinant = xx * yy - xy * xy
-                off_x, off_y = goal_x - now_x, goal_y - now_y
-                step_x, step_y = (
-                    (yy * off_x - xy * off_y) / determinant,
-                    (xx * off_y - xy * off_x) / determinant,
-                )
-                x, y = x + step_x, y + step_y
-                if not np.any(np.abs(step_x) + np.abs(step_y) > 1e-15):
-                    break
-            now_x, now_y = self._distorted(x, y)
-            off_px = np.hypot((goal_x - now_x) * pinhole.fx, (goal_y - now_y) * pinhole.fy)
-            found = (off_px < _CLOSE_PX) & (x * x + y * y < self._fold_r2)
-        return np.stack([np.where(found, x, np.nan), np.where(found, y, np.nan), np.ones_like(x)], axis=-1)
+        pinhole = self.pinhole
+        focal, principal = np.array([pinhole.fx, pinhole.fy]), np.array([pinhole.cx, pinhole.cy])
+        goal = (np.asarray(pixels, np.float64) - principal) / focal
+        plane = goal.copy()
+        if self.is_distorted:
+            with np.errstate(all="ignore"):
+                for _ in range(_NEWTON_STEPS):
+                    xx, xy, yy = np.moveaxis(self._slope(plane), -1, 0)
+                    x, y = np.moveaxis(goal - self._distorted(plane), -1, 0)
+                    step = np.stack([yy * x - xy * y, xx * y - xy * x], -1) / (xx * yy - xy * xy)[..., None]
+                    plane = plane + step
+                    if not np.any(np.abs(step) > 1e-15):
+                        break
+                off_px = np.linalg.norm((goal - self._distorted(plane)) * focal, axis=-1, keepdims=True)
+                r2 = np.sum(plane * plane, axis=-1, keepdims=True)
+                plane = np.where((off_px < _CLOSE_PX) & (r2 < self._fold_r2), plane, np.nan)
+        return np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
 
     def contains(self, pixels: Float[np.ndarray, "*batch 2"]) -> Bool[np.ndarray, "*batch"]:
         """Whether each pixel position lies on the picture; False for NaN."""
@@ -119,23 +113,31 @@ class LensCamera:
         growing = [root.real for root in roots if abs(root.imag) < 1e-12 and root.real > 0]
         return float(min(growing, default=math.inf))
 
-    def _distorted(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _distorted(self, plane: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
         k1, k2, p1, p2, k3 = self.distortion
+        x, y = plane[..., 0], plane[..., 1]
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        return (
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        return np.stack(
+            [
+                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+            ],
+            axis=-1,
         )
 
-    def _slope(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _slope(self, plane: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 3"]:
         """dx'/dx, dx'/dy = dy'/dx, dy'/dy."""
         k1, k2, p1, p2, k3 = self.distortion
+        x, y = plane[..., 0], plane[..., 1]
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         growth = 2 * (k1 + r2 * (2 * k2 + 3 * k3 * r2))
-        return (
-            radial + growth * x * x + 2 * p1 * y + 6 * p2 * x,
-            growth * x * y + 2 * p1 * x + 2 * p2 * y,
-            radial + growth * y * y + 6 * p1 * y + 2 * p2 * x,
+        return np.stack(
+            [
+                radial + growth * x * x + 2 * p1 * y + 6 * p2 * x,
+                growth * x * y + 2 * p1 * x + 2 * p2 * y,
+                radial + growth * y * y + 6 * p1 * y + 2 * p2 * x,
+            ],
+            axis=-1,
         )

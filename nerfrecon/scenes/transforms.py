@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -57,7 +57,8 @@ def read_transforms(path: Path) -> Scene:
         mask = _named_file(path, frame, ("mask_path",), where)
         depth = _named_file(path, frame, ("depth_file_path", "depth_path"), where)
         unit = number(document, "integer_depth_scale", str(path))
-        views.append(View(name, image, camera, pose, mask, "usable", depth, 0.001 if unit is None else unit))
+        unit = 0.001 if unit is None else unit
+        views.append(View(name, image, camera, pose, mask, _mask_shows(frame, where), depth, unit))
         has_alpha &= alpha
     refuse_all_missing(len(views), missing, path)
     points = _points(path, document)
@@ -121,6 +122,14 @@ def _named_file(path: Path, frame: Mapping[str, Any], keys: tuple[str, ...], whe
             f"its {keys[0]} {name!r} does not exist", where, hint="copy it there, or remove the key"
         )
     return found
+
+
+def _mask_shows(frame: Mapping[str, Any], where: str) -> Literal["object", "usable"]:
+    """nerfstudio's masks say what is usable; files written here may say that theirs show the object."""
+    shows = frame.get("mask_shows", "usable")
+    if shows not in ("object", "usable"):
+        raise BadInput(f"mask_shows is {shows!r}", where, hint="give object or usable")
+    return "object" if shows == "object" else "usable"
 
 
 def _points(path: Path, document: Mapping[str, Any]) -> SparsePoints | None:

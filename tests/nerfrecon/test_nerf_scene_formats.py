@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from scene_folders import (
 from nerfrecon.scene import Scene
 from nerfrecon.scenes.box import meeting_point
 from nerfrecon.scenes.read import read_scene
+from nerfrecon.scenes.write import write_transforms as write_scene
 from suite.geometry.mesh import PointCloud
 from suite.geometry.ply import write_ply
 
@@ -229,3 +232,32 @@ def test_nerfstudio_lens_is_colmaps(known: KnownScene, tmp_path: Path):
     write_transforms(tmp_path / "more", known, **keys, camera_model="OPENCV")
     assert read_scene(tmp_path / "more").views[0].camera == colmap
     assert read_scene(tmp_path / "json").views[0].camera != colmap
+
+
+def test_what_is_written_is_read_back(scene: Scene, tmp_path: Path):
+    path = tmp_path / "elsewhere" / "transforms.json"
+    write_scene(path, scene)
+    again = read_scene(path)
+    assert np.allclose(again.box, scene.box, atol=1e-12) and again.aabb_scale == scene.aabb_scale
+    for one, other in zip(scene.views, again.views, strict=True):
+        assert one.image_path.samefile(other.image_path) and one.camera.distortion == other.camera.distortion
+        assert np.abs(one.camera.pinhole.matrix - other.camera.pinhole.matrix).max() < 1e-12
+        assert np.abs(one.T_world_camera - other.T_world_camera).max() < 1e-12
+        assert np.array_equal(one.load().pixels, other.load().pixels)
+    if scene.points is not None:
+        assert again.points is not None and np.array_equal(again.points.positions, scene.points.positions)
+
+
+def test_lens_surroundings_and_depth_are_written(known: KnownScene, tmp_path: Path):
+    more: dict[str, Any] = {"k1": 0.05, "p2": 0.001, "k3": -0.01, "integer_depth_scale": 0.01}
+    path = write_transforms(tmp_path, known, aabb_scale=4, **more)
+    document = json.loads(path.read_text())
+    document["frames"][1] |= {"depth_path": "images/0001.png", "mask_path": "images/0001.png"}
+    path.write_text(json.dumps(document))
+    scene = read_scene(path)
+    write_scene(tmp_path / "again.json", scene)
+    again = read_scene(tmp_path / "again.json")
+    view, other = scene.views[1], again.views[1]
+    assert view.camera == other.camera and other.camera.distortion == (0.05, 0.0, 0.0, 0.001, -0.01)
+    assert (other.mask_shows, other.depth_unit) == ("usable", 0.01) and other.depth_path and other.mask_path
+    assert np.allclose(again.box, scene.box) and again.aabb_scale == 4

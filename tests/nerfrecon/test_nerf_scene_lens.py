@@ -147,6 +147,9 @@ def test_depth_is_read_in_world_units(known: KnownScene, tmp_path: Path):
     assert np.nanmax(np.abs(read - depth)) <= 0.001 + 1e-6 and np.isnan(read[:, 3]).all()
     assert np.array_equal(half, read[1::2, 1::2], equal_nan=True)
     assert read_scene(path).views[0].load_depth() is None
+    write_depth_png(tmp_path / "d.png", depth[:20], 0.002)
+    with pytest.raises(BadInput, match="depth is 64 x 20 px but the picture is 64 x 48 px"):
+        view.load_depth()
 
 
 def test_the_split_is_every_eighth_from_the_first(known: KnownScene, tmp_path: Path):
