@@ -6,12 +6,12 @@ All lengths are those of the unit cube, in which the object's or scene's box is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
 from suite.errors import BadInput
 
@@ -71,6 +71,50 @@ class RayCamera:
         object.__setattr__(self, "T_unit_camera", T)
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingView:
+    """A picture to learn from: RGB or RGBA (straight alpha), and which pixels say something; None: all."""
+
+    camera: RayCamera
+    pixels: UInt8[np.ndarray, "h w c"]
+    usable: Bool[np.ndarray, "h w"] | None = None
+
+    def __post_init__(self) -> None:
+        size = (self.camera.height, self.camera.width)
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] not in (3, 4):
+            raise BadInput(
+                f"picture is {self.pixels.dtype} of shape {self.pixels.shape}",
+                hint="give 8-bit RGB or RGBA, (height, width, 3 or 4)",
+            )
+        for what, array in (("picture", self.pixels), ("mask of usable pixels", self.usable)):
+            if array is not None and array.shape[:2] != size:
+                raise BadInput(
+                    f"{what} is {array.shape[1]} x {array.shape[0]} px "
+                    f"but its camera says {size[1]} x {size[0]} px"
+                )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What changes while a training goes on; whoever trains sets it between calls of `steps`."""
+
+    grid_lr: float = 1e-2
+    network_lr: float = 2e-3
+    active_levels: int = 32
+    samples: int = 16384  # that survive, a step
+
+    def __post_init__(self) -> None:
+        if (
+            not (math.isfinite(self.grid_lr) and math.isfinite(self.network_lr))
+            or min(self.grid_lr, self.network_lr) < 0
+        ):
+            raise BadInput(f"learning rates are {self.grid_lr:g} and {self.network_lr:g}")
+        if self.active_levels < 1 or self.samples < 1:
+            raise BadInput(
+                f"{self.active_levels} active levels and {self.samples} samples a step", hint="1 or more"
+            )
+
+
 @dataclass(frozen=True)
 class Rendered:
     """A view: colour in [0, 1], depth along the ray in unit-cube lengths, opacity in [0, 1]."""
@@ -86,6 +130,16 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """What runs, as people should read it: `native fp32 (avx2)`, `torch cpu`."""
+        ...
+
+    pace: Pace
+
+    def set_views(self, views: Sequence[TrainingView]) -> None:
+        """What to learn from, from the next step on."""
+        ...
+
+    def restrict(self, allowed: Bool[np.ndarray, " cells"]) -> None:
+        """Give up cells of the occupancy grid for good; BadInput where none is left."""
         ...
 
     def steps(self, count: int) -> StepReport:

@@ -1,0 +1,277 @@
+"""The compiled training core as a backend: fields on the hash grid, in fp32, on any CPU.
+
+It follows the reference in `nerfrecon.fields`, `nerfrecon.ops` and `nerfrecon.render` in values and
+gradients, and draws the same rays. Adam leaves alone what has a gradient of exactly 0, as tiny-cuda-nn's
+does: entries of the table that no sample touched keep their moments.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from nerfrecon.backends.base import Pace, RayCamera, Rendered, StepReport, TrainingView
+from nerfrecon.fields.grid import grid_layout
+from nerfrecon.fields.init import first_parameters
+from nerfrecon.options import (
+    CharbonnierOptions,
+    DensityFieldOptions,
+    HuberOptions,
+    LossOptions,
+    OptimiserOptions,
+    SamplingOptions,
+)
+from suite.errors import BackendUnavailable, BadInput, SuiteError
+
+BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
+
+
+def load_native() -> ModuleType:
+    """The extension module. Raises BackendUnavailable where it is not built or switched off."""
+    if os.environ.get("SUITE_PURE") == "1":
+        raise BackendUnavailable(
+            "the native backend", "SUITE_PURE=1 switches it off", "unset it, or take torch"
+        )
+    try:
+        from nerfrecon.native import _native
+    except ImportError as error:
+        raise BackendUnavailable(
+            "the native backend",
+            f"its extension module does not load ({error})",
+            "build it, or take backend torch",
+        ) from None
+    return _native
+
+
+class NativeBackend:
+    """A density field trained by the compiled core.
+
+    `threads` None takes all cores this process may use; `isa` names the kernels ("portable", "avx2",
+    "avx512"), None takes the best that the machine runs.
+    """
+
+    def __init__(
+        self,
+        field: DensityFieldOptions,
+        sampling: SamplingOptions,
+        losses: LossOptions,
+        optimiser: OptimiserOptions,
+        views: Sequence[TrainingView] = (),
+        *,
+        seed: int = 0,
+        most_rays: int = 65536,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        _refuse_what_is_not_built(field, losses)
+        self._native = load_native()
+        if isa is not None and isa not in self._native.runnable():
+            raise BadInput(
+                f"kernels {isa!r} do not run here", hint=f"take {', '.join(self._native.runnable())}"
+            )
+        if threads is not None and threads < 1:
+            raise BadInput(f"{threads} threads", hint="give 1 or more")
+        layout = grid_layout(field.grid)
+        self._core = self._native.Core(
+            _settings(self._native, sampling, losses, optimiser, seed, most_rays),
+            layout.scale,
+            layout.resolution,
+            layout.entries,
+            layout.dense.astype(np.int64),
+            isa or "",
+            threads or _cores(),
+        )
+        self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
+        first = first_parameters(field, seed)
+        self._shapes = {name: values.shape for name, values in first.items()}
+        self._set_tensors(first, "value")
+        self.set_views(views)
+
+    @property
+    def name(self) -> str:
+        """Such as `native fp32 (avx2)`."""
+        return f"native fp32 ({self._core.isa})"
+
+    @property
+    def step(self) -> int:
+        """Number of the next step."""
+        return self._core.place[0]
+
+    def set_views(self, views: Sequence[TrainingView]) -> None:
+        """What to learn from, from the next step on. Pictures are not copied: leave them as they are."""
+        self._core.set_views(
+            [
+                (
+                    np.ascontiguousarray(view.pixels),
+                    None if view.usable is None else np.ascontiguousarray(view.usable).view(np.uint8),
+                    _lens(view.camera),
+                    _pose(view.camera),
+                )
+                for view in views
+            ]
+        )
+
+    def restrict(self, allowed: Bool[np.ndarray, " cells"]) -> None:
+        """Give up cells of the occupancy grid for good; BadInput where none is left."""
+        value, before, on = self._core.occupancy()
+        if allowed.shape != before.shape:
+            raise BadInput(f"{allowed.size} cells for a grid of {before.size}", hint="use its resolution")
+        left = before & allowed.astype(np.uint8)
+        if not left.any():
+            raise BadInput(
+                "no cell of the scene's box is left", hint="check the masks, the poses and the box"
+            )
+        self._core.set_occupancy(value, left, on & left)
+
+    def steps(self, count: int) -> StepReport:
+        """Run `count` training steps. SuiteError without views, and after three in a row not finite."""
+        before = time.process_time()
+        pace = self.pace
+        try:
+            applied, refused, loss, rays, marched, kept = self._core.steps(
+                count, pace.grid_lr, pace.network_lr, pace.active_levels, pace.samples
+            )
+        except (RuntimeError, ValueError) as error:
+            raise SuiteError(f"training stopped at step {self.step}: {error}") from None
+        return StepReport(
+            steps=applied,
+            loss=loss / applied if applied else float("nan"),
+            rays=rays,
+            samples_marched=marched,
+            samples_kept=kept,
+            active_occupancy=self._core.cells_on / self._core.cells,
+            cpu_s=time.process_time() - before,
+            steps_refused=refused,
+        )
+
+    def render(self, camera: RayCamera, background: tuple[float, float, float]) -> Rendered:
+        """The view of `camera` on a plain background."""
+        lens, pose = _lens(camera), _pose(camera)
+        behind = np.asarray(background, np.float64)
+        return Rendered(*self._core.render(camera.width, camera.height, lens, pose, behind))
+
+    def density(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Density per unit length at points of the unit cube; those outside are moved to its border."""
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
+        return self._core.density(np.ascontiguousarray(points, np.float32))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters under their names in the state dict, Adam's moments behind `adam.m.` and `adam.v.`,
+        occupancy and counters."""
+        state = {name: self._core.tensor(name, "value") for name in self._shapes}
+        for part in ("m", "v"):
+            state |= {f"adam.{part}.{name}": self._core.tensor(name, part) for name in self._shapes}
+        value, allowed, on = self._core.occupancy()
+        state |= {"occupancy.value": value, "occupancy.allowed": allowed, "occupancy.occupied": on}
+        step, applied, refused, caution, kept = self._core.place
+        state["counters"] = np.array([step, applied, refused], np.int64)
+        state["running"] = np.array([caution, kept], np.float64)
+        return state
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from `state`; moments, occupancy and counters may be missing (parameters alone are a start).
+
+        BadInput where a tensor is missing or of another shape; nothing is changed then.
+        """
+        for name, shape in self._shapes.items():
+            for key in (name, f"adam.m.{name}", f"adam.v.{name}"):
+                if key not in state and key == name:
+                    raise BadInput(f"the state has no {name}", hint="it is of another field")
+                if key in state and state[key].shape != shape:
+                    raise BadInput(
+                        f"{key} has shape {state[key].shape}, the field's has {shape}",
+                        hint="use the field's options that it was trained with",
+                    )
+        self._set_tensors(state, "value")
+        for part in ("m", "v"):
+            self._set_tensors(
+                {
+                    name: state[f"adam.{part}.{name}"]
+                    for name in self._shapes
+                    if f"adam.{part}.{name}" in state
+                },
+                part,
+            )
+        if "occupancy.value" in state:
+            self._core.set_occupancy(
+                np.ascontiguousarray(state["occupancy.value"], np.float32),
+                np.ascontiguousarray(state["occupancy.allowed"]).astype(np.uint8),
+                np.ascontiguousarray(state["occupancy.occupied"]).astype(np.uint8),
+            )
+        if "counters" in state:
+            step, applied, refused = (int(n) for n in state["counters"])
+            caution, kept = (float(x) for x in state["running"])
+            self._core.place = (step, applied, refused, caution, kept)
+
+    def _set_tensors(self, values: Mapping[str, np.ndarray], part: str) -> None:
+        for name, array in values.items():
+            if name in self._shapes:
+                self._core.set_tensor(name, part, np.ascontiguousarray(array, np.float32))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _settings(
+    native: Any,
+    sampling: SamplingOptions,
+    losses: LossOptions,
+    optimiser: OptimiserOptions,
+    seed: int,
+    most_rays: int,
+) -> Any:
+    settings = native.Settings()
+    settings.seed = seed
+    settings.resolution = sampling.occupancy_resolution
+    for key in ("update_every", "update_share", "decay", "threshold", "step", "cone", "near", "stop"):
+        setattr(settings, key, getattr(sampling, key))
+    settings.update_all_until = int(sampling.update_all_until)
+    settings.most_samples = sampling.most_samples
+    settings.empty_space = sampling.empty_space
+    settings.most_rays = most_rays
+    for key in ("beta1", "beta2", "epsilon", "clip"):
+        setattr(settings, key, getattr(optimiser, key))
+    kind, size = 0, 0.0
+    if isinstance(losses.colour, HuberOptions):
+        kind, size = 1, losses.colour.delta
+    elif isinstance(losses.colour, CharbonnierOptions):
+        kind, size = 2, losses.colour.epsilon
+    settings.set_loss(kind, size, losses.mask, losses.opacity)
+    settings.random_background = losses.background == "random"
+    if losses.background != "random":
+        settings.set_background(*BACKGROUNDS[losses.background])
+    return settings
+
+
+def _refuse_what_is_not_built(field: DensityFieldOptions, losses: LossOptions) -> None:
+    if not isinstance(field, DensityFieldOptions):
+        raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
+    if field.grid.features != 2:
+        raise BackendUnavailable(
+            "native",
+            f"it has 2 features a level, not {field.grid.features}",
+            "take features: 2 or backend torch",
+        )
+    for term in ("depth", "distortion"):
+        if getattr(losses, term) > 0:
+            raise BackendUnavailable(
+                "native", f"it has no {term} loss", f"set {term}: 0, or take backend torch"
+            )
+
+
+def _lens(camera: RayCamera) -> np.ndarray:
+    distortion = (*camera.distortion, *(0.0,) * (8 - len(camera.distortion)))
+    return np.array([camera.fx, camera.fy, camera.cx, camera.cy, *distortion], np.float64)
+
+
+def _pose(camera: RayCamera) -> np.ndarray:
+    return np.ascontiguousarray(camera.T_unit_camera[:3], np.float64).reshape(-1)
