@@ -152,8 +152,11 @@ def test_instant_ngps_aabb_and_offset_and_surroundings(known: KnownScene, tmp_pa
     assert np.allclose(read_scene(tmp_path / "c").box, [[-2, -1.5, -2], [2, 2.5, 2]])
 
 
-def test_sparse_points_know_who_sees_them(known: KnownScene, tmp_path: Path):
-    scene = read_scene(write_colmap(tmp_path, known))
+@pytest.mark.parametrize("write", [write_colmap, write_colmap_binary])
+def test_sparse_points_know_who_sees_them(
+    write: Callable[[Path, KnownScene], Path], known: KnownScene, tmp_path: Path
+):
+    scene = read_scene(write(tmp_path, known))
     points = scene.points
     assert points is not None and points.sightings is not None and points.colours is not None
     assert np.array_equal(points.positions, known.points) and np.array_equal(points.colours, known.colours)

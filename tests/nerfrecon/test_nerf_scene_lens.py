@@ -195,7 +195,7 @@ def ring(radius: float, tilt: float) -> tuple[View, ...]:
 
 
 def test_the_ball_that_all_cameras_see():
-    views = ring(4.0, 0.3)
+    views = (*ring(4.0, 0.3), *ring(5.0, -0.2))
     meeting = meeting_point(views)
     assert meeting is not None and np.allclose(meeting, [1, 2, 3])
     centre, radius = seen_sphere(views, "here")
