@@ -16,8 +16,9 @@ from nerfrecon.fields.sdf import SdfField
 from nerfrecon.render.random import Draw, torch_uniform
 from suite.errors import BadInput
 
-FIT_BATCH = 4096
-FIT_RATE = 5e-3
+FIT_BATCH = 2048
+FIT_RATE = 1e-2
+JUDGED = 1 << 15
 NEAR_SHARE = 0.5
 """Share of the points of a fit that lie near the surface."""
 NEAR_CELLS = 4.0
@@ -63,19 +64,19 @@ def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"
 def fit_distance(
     field: SdfField, distance: Float32[np.ndarray, "r r r"], steps: int = 300, seed: int = 0
 ) -> float:
-    """Fit `field.sdf` to a grid of distances at cell centres (z, y, x); returns the last mean error.
+    """Fit `field.sdf` to a grid of distances at cell centres (z, y, x); colours are left alone.
 
     Half of the points lie near the surface, where the error counts most; far from it the fit is to the
-    distance all the same, so that sections there stay clear. Colours are left alone.
+    distance all the same, so that sections there stay clear. Returns the share of points on the wrong side of
+    the surface, of those further than a cell from it: a mean error hides a closed opening.
     """
     device = field.centre.device
     grid = torch.from_numpy(distance).to(device)
     band = torch.nonzero((grid.abs() < NEAR_CELLS / len(grid)).reshape(-1))[:, 0]
     optimiser = torch.optim.Adam([field.grid.table, *field.sdf_mlp.parameters()], FIT_RATE, eps=1e-15)
+    draws = (Draw.CELL_X, Draw.CELL_Y, Draw.CELL_Z)
     numbers = torch.arange(FIT_BATCH, device=device)
-    error = float("nan")
     for step in range(steps):
-        draws = (Draw.CELL_X, Draw.CELL_Y, Draw.CELL_Z)
         points = torch.stack([torch_uniform(seed, step, numbers, which) for which in draws], 1)
         if len(band):
             near = int(NEAR_SHARE * FIT_BATCH)
@@ -91,8 +92,12 @@ def fit_distance(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        error = float(loss)
-    return error
+    numbers = torch.arange(JUDGED, device=device)
+    points = torch.stack([torch_uniform(seed, steps, numbers, which) for which in draws], 1)
+    with torch.no_grad():
+        wanted, found = look_up(grid, points), field.sdf(points)[0]
+    clear = wanted.abs() > 1 / len(grid)
+    return ((wanted > 0) != (found > 0))[clear].double().mean().item()
 
 
 def look_up(grid: Float[Tensor, "r r r"], points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:

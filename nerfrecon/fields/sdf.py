@@ -7,7 +7,8 @@ opaque as f falls over the section to the next sample; with s the sharpness and 
     alpha_i = max(1 - Phi(s f_{i+1}) / Phi(s f_i), 0),      tau_i = -log(1 - alpha_i)
 
 Normals and the Laplacian come from finite differences over one cell of the finest active level. That also
-smooths the surface and spares second derivatives (Li et al., Neuralangelo, 2023, section 3.1).
+smooths the surface and spares second derivatives (Li et al., Neuralangelo, 2023, section 3.1). The corners of
+a tetrahedron do: four points, and a gradient that is off by the step times mixed second derivatives.
 """
 
 from __future__ import annotations

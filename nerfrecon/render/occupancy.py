@@ -133,7 +133,11 @@ def grown(cells: Bool[Tensor, " cells"], reach: int = 1) -> Bool[Tensor, " cells
     """The cells, and those up to `reach` cells around them, diagonally too."""
     resolution = round(len(cells) ** (1 / 3))
     grid = cells.float().reshape(1, 1, resolution, resolution, resolution)
-    return max_pool3d(grid, 2 * reach + 1, stride=1, padding=reach).reshape(-1) > 0
+    for axis in range(3):  # one after another: 3 (2 reach + 1) comparisons a cell, not the cube of that
+        size, padding = [1, 1, 1], [0, 0, 0]
+        size[axis], padding[axis] = 2 * reach + 1, reach
+        grid = max_pool3d(grid, size, stride=1, padding=padding)
+    return grid.reshape(-1) > 0
 
 
 def within_masks(

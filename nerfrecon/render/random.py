@@ -70,21 +70,21 @@ def bits(
     with np.errstate(over="ignore"):
         b = _mix(a ^ np.asarray(ray, np.uint64))
         c = _mix(b + (np.asarray(which, np.uint64) + np.uint64(1)) * np.uint64(GOLDEN))
-    return np.asarray(c >> np.uint64(32)).astype(np.uint32)
+    return np.asarray(c >> np.uint64(32), np.uint32)
 
 
 def uniform(
     seed: int, step: int, ray: int | np.ndarray, which: int | np.ndarray
 ) -> Float32[np.ndarray, "*shape"]:
     """Numbers in [0, 1), multiples of 2^-24."""
-    return (bits(seed, step, ray, which) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    return np.asarray((bits(seed, step, ray, which) >> np.uint32(8)) * np.float32(2.0**-24), np.float32)
 
 
 def below(
     count: int | np.ndarray, seed: int, step: int, ray: int | np.ndarray, which: int | np.ndarray
 ) -> Int64[np.ndarray, "*shape"]:
     """Whole numbers 0 .. count - 1; `count` is at most 2^31."""
-    return (bits(seed, step, ray, which).astype(np.int64) * count) >> 32
+    return np.asarray((bits(seed, step, ray, which).astype(np.int64) * count) >> 32)
 
 
 def torch_bits(seed: int, step: int, ray: Tensor, which: int | Tensor) -> Int64[Tensor, "*shape"]:
@@ -116,7 +116,7 @@ def _mix_int(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def _mix(z: np.ndarray) -> np.ndarray:
+def _mix(z: np.ndarray | np.uint64) -> np.ndarray | np.uint64:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
     return z ^ (z >> np.uint64(31))
