@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn.functional import pad
 
 from nerfrecon.fields.grid import PRIMES, GridLayout, Level
-
-CORNERS = tuple((k & 1, k >> 1 & 1, k >> 2 & 1) for k in range(8))
 
 
 def encode(
@@ -25,28 +24,32 @@ def encode(
 
     Feature f of level l is column `l * features + f`. Points outside the cube are undefined: callers clamp.
     """
-    used = len(layout.levels) if active is None else active
-    columns = [_encode_level(points, table, level) for level in layout.levels[:used]]
-    columns.append(points.new_zeros(len(points), layout.width - used * layout.features))
-    return torch.cat(columns, 1)
+    levels = layout.levels if active is None else layout.levels[:active]
+    if not levels or not len(points):
+        return points.new_zeros(len(points), layout.width)
+    corners = [corners_of(points, level) for level in levels]
+    rows = torch.stack([row for row, _ in corners], 1)  # n levels 8
+    weights = torch.stack([weight for _, weight in corners], 1)
+    # One look-up for all levels: its gradient is one table, not one for each level.
+    values = table.index_select(0, rows.flatten()).reshape(*rows.shape, layout.features)
+    features = (weights[:, :, None] @ values).flatten(1)
+    return pad(features, (0, layout.width - features.shape[1]))
 
 
-def _encode_level(points: Tensor, table: Tensor, level: Level) -> Tensor:
+def corners_of(
+    points: Float[Tensor, "n 3"], level: Level
+) -> tuple[Int64[Tensor, "n 8"], Float[Tensor, "n 8"]]:
+    """Rows of the table at the eight corners around each point, and their trilinear weights; x runs first."""
     position = points * level.scale + 0.5
     cell = position.detach().floor()
     share = position - cell
-    corner = cell.long()[:, None] + torch.tensor(CORNERS, device=points.device)  # n 8 3
-    near = torch.stack([1 - share, share], 1)  # n 2 3
-    weight = torch.stack([near[:, x, 0] * near[:, y, 1] * near[:, z, 2] for x, y, z in CORNERS], 1)
-    values = table[level.offset + corner_rows(corner, level)]  # n 8 features
-    return (weight[..., None] * values).sum(1)
-
-
-def corner_rows(corner: Int64[Tensor, "*batch 3"], level: Level) -> Int64[Tensor, "*batch"]:
-    """Row within its level of each corner of the lattice; coordinates are not negative."""
-    x, y, z = corner.unbind(-1)
+    near = torch.stack([1 - share, share], 2)  # n 3 2
+    weight = near[:, 2, :, None, None] * near[:, 1, None, :, None] * near[:, 0, None, None, :]
+    low = cell.long()
+    ends = torch.stack([low, low + 1], 2)
+    x, y, z = ends[:, 0, None, None, :], ends[:, 1, None, :, None], ends[:, 2, :, None, None]
     if level.dense:
         row = x + y * level.resolution + z * level.resolution**2
     else:
         row = (x * PRIMES[0] ^ y * PRIMES[1] ^ z * PRIMES[2]) & 0xFFFF_FFFF
-    return row % level.entries
+    return (level.offset + row % level.entries).flatten(1), weight.flatten(1)
