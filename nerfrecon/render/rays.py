@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from nerfrecon.backends.base import RayCamera
-from nerfrecon.render.random import Draw, torch_below
+from nerfrecon.render.random import Draw, torch_below, torch_uniform
 
 NEWTON_STEPS = 20
 LONGEST_NEWTON_STEP = 0.5
@@ -51,6 +51,12 @@ def draw_pixels(
     width, height = sizes_px[view].unbind(1)
     column = torch_below(width, seed, step, rays, Draw.COLUMN)
     return Pixels(view, column, torch_below(height, seed, step, rays, Draw.ROW))
+
+
+def draw_backgrounds(seed: int, step: int, rays: Int64[Tensor, " n"]) -> Float32[Tensor, "n 3"]:
+    """A random colour behind each ray, which teaches the field to leave nothing where a mask shows nothing."""
+    channels = (Draw.BACKGROUND_RED, Draw.BACKGROUND_GREEN, Draw.BACKGROUND_BLUE)
+    return torch.stack([torch_uniform(seed, step, rays, which) for which in channels], 1)
 
 
 def pixel_grid(camera: RayCamera) -> Float[np.ndarray, "n 2"]:

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from nerfrecon.backends.base import RayCamera
-from nerfrecon.render.rays import camera_directions, camera_rays, distort, draw_pixels, pixel_grid, undistort
+from nerfrecon.render.rays import (
+    camera_directions,
+    camera_rays,
+    distort,
+    draw_backgrounds,
+    draw_pixels,
+    pixel_grid,
+    undistort,
+)
 
 LENSES = {
     "none": (),
@@ -91,3 +99,11 @@ def test_drawn_pixels_cover_every_view_alike():
         assert (counts - 10000 / pixels).abs().max() < 5 * (10000 / pixels) ** 0.5
     again = draw_pixels(3, 9, torch.tensor([17]), sizes)
     assert [int(x) for x in again] == [int(x[17]) for x in drawn]
+
+
+def test_drawn_backgrounds_are_all_colours():
+    drawn = draw_backgrounds(3, 9, torch.arange(5000))
+    correlation = np.corrcoef(drawn.numpy().T) - np.eye(3)
+    assert np.abs(correlation).max() < 0.06
+    assert (drawn.mean(0) - 0.5).abs().max() < 0.02 and drawn.min() >= 0 and drawn.max() < 1
+    assert not torch.equal(drawn, draw_backgrounds(3, 10, torch.arange(5000)))
