@@ -54,7 +54,7 @@ def draw_pixels(
 
 
 def draw_backgrounds(seed: int, step: int, rays: Int64[Tensor, " n"]) -> Float32[Tensor, "n 3"]:
-    """A random colour behind each ray, which teaches the field to leave nothing where a mask shows nothing."""
+    """A random colour behind each ray, so that no colour of the field can pass for what shines through."""
     channels = (Draw.BACKGROUND_RED, Draw.BACKGROUND_GREEN, Draw.BACKGROUND_BLUE)
     return torch.stack([torch_uniform(seed, step, rays, which) for which in channels], 1)
 
