@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from suite.errors import BadInput
 
+Colour = tuple[float | int, float | int, float | int]
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -40,12 +42,12 @@ class RayCamera:
 
     width: int
     height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
+    fx: float | int
+    fy: float | int
+    cx: float | int
+    cy: float | int
     T_unit_camera: Float[np.ndarray, "4 4"]
-    distortion: tuple[float, ...] = ()
+    distortion: tuple[float | int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -98,8 +100,8 @@ class TrainingView:
 class Pace:
     """What changes while a training goes on; whoever trains sets it between calls of `steps`."""
 
-    grid_lr: float = 1e-2
-    network_lr: float = 2e-3
+    grid_lr: float | int = 1e-2
+    network_lr: float | int = 2e-3
     active_levels: int = 32
     samples: int = 16384  # that survive, a step
 
@@ -146,7 +148,7 @@ class Backend(Protocol):
         """Run `count` training steps. SuiteError after three steps in a row that are not finite."""
         ...
 
-    def render(self, camera: RayCamera, background: tuple[float, float, float]) -> Rendered:
+    def render(self, camera: RayCamera, background: Colour) -> Rendered:
         """The view of `camera` on a plain background."""
         ...
 

@@ -11,12 +11,12 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32, Int64
 
-from nerfrecon.backends.base import Pace, RayCamera, Rendered, StepReport, TrainingView
+from nerfrecon.backends.base import Colour, Pace, RayCamera, Rendered, StepReport, TrainingView
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.init import first_parameters
 from nerfrecon.options import (
@@ -39,7 +39,7 @@ def load_native() -> ModuleType:
             "the native backend", "SUITE_PURE=1 switches it off", "unset it, or take torch"
         )
     try:
-        from nerfrecon.native import _native
+        from nerfrecon.native import _native  # pyright: ignore[reportAttributeAccessIssue] -- where it is not built
     except ImportError as error:
         raise BackendUnavailable(
             "the native backend",
@@ -47,6 +47,16 @@ def load_native() -> ModuleType:
             "build it, or take backend torch",
         ) from None
     return _native
+
+
+class Evaluated(NamedTuple):
+    """Loss of rays with given samples, what they see, and the gradient of every parameter (or none)."""
+
+    loss: float
+    rgb: Float32[np.ndarray, "rays 3"]
+    depth: Float32[np.ndarray, " rays"]
+    opacity: Float32[np.ndarray, " rays"]
+    gradients: dict[str, np.ndarray]
 
 
 class NativeBackend:
@@ -150,7 +160,7 @@ class NativeBackend:
             steps_refused=refused,
         )
 
-    def render(self, camera: RayCamera, background: tuple[float, float, float]) -> Rendered:
+    def render(self, camera: RayCamera, background: Colour) -> Rendered:
         """The view of `camera` on a plain background."""
         lens, pose = _lens(camera), _pose(camera)
         behind = np.asarray(background, np.float64)
@@ -161,6 +171,55 @@ class NativeBackend:
         if points.ndim != 2 or points.shape[1] != 3:
             raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
         return self._core.density(np.ascontiguousarray(points, np.float32))
+
+    def encode(self, points: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n width"]:
+        """Features of the hash grid at points of the unit cube."""
+        return self._core.encode(np.ascontiguousarray(points))
+
+    def march(
+        self,
+        origins: Float32[np.ndarray, "rays 3"],
+        directions: Float32[np.ndarray, "rays 3"],
+        jitter: Float32[np.ndarray, " rays"],
+    ) -> tuple[Int64[np.ndarray, " bounds"], Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """Where each ray's samples start, and t and dt of the samples: `nerfrecon.render.march`."""
+        return self._core.march(origins, directions, jitter)
+
+    def rays(
+        self, camera: RayCamera, pixels: Float32[np.ndarray, "n 2"]
+    ) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "n 3"]]:
+        """Origins and unit directions of the rays through pixel positions (u, v)."""
+        return self._core.rays(camera.width, camera.height, _lens(camera), _pose(camera), pixels)
+
+    def update_occupancy(self) -> None:
+        """Look at the density in cells now, as every `update_every`-th step does."""
+        self._core.update_occupancy()
+
+    def evaluate(
+        self,
+        starts: Int64[np.ndarray, " bounds"],
+        origins: Float32[np.ndarray, "rays 3"],
+        directions: Float32[np.ndarray, "rays 3"],
+        t: Float32[np.ndarray, " n"],
+        dt: Float32[np.ndarray, " n"],
+        targets: Float32[np.ndarray, "rays 3"],
+        backgrounds: Float32[np.ndarray, "rays 3"],
+        gradients: bool = True,
+    ) -> Evaluated:
+        """What rays with given samples (ray r's at `starts[r] : starts[r + 1]`, near to far) see and cost.
+
+        BadInput for arrays of other shapes or types; they must be contiguous.
+        """
+        try:
+            found = self._core.evaluate(starts, origins, directions, t, dt, targets, backgrounds, gradients)
+        except (TypeError, ValueError) as error:
+            what = (
+                str(error).splitlines()[0] if isinstance(error, ValueError) else "an array is of another type"
+            )
+            raise BadInput(
+                what, hint="give int64 starts and contiguous float32 arrays of matching shapes"
+            ) from None
+        return Evaluated(*found)
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters under their names in the state dict, Adam's moments behind `adam.m.` and `adam.v.`,

@@ -10,7 +10,7 @@
 namespace {
 
 struct Corners {
-    alignas(64) int32_t row[8][W];
+    alignas(64) uint32_t row[8][W];
     alignas(64) float weight[8][W];
 };
 
@@ -47,13 +47,25 @@ inline void corners(const nerf::Level& level, const float* x, const float* y, co
     }
 }
 
+// Asks for the rows around W points before they are needed. A row of 8 bytes never straddles a cache line, and
+// corners k and k + 1 mostly share one.
+inline void fetch(const float* table, const Corners& c) {
+    for (int k = 0; k < 8; k++)
+        for (int j = 0; j < W; j++) __builtin_prefetch(table + 2 * size_t(c.row[k][j]));
+}
+
 inline void encode_level(const nerf::Grid& grid, int index, const float* x, const float* y, const float* z, int n,
                          float* out, int ld) {
     const nerf::Level& level = grid.level[index];
     const float* table = grid.table + nerf::kFeatures * level.offset;
-    Corners c;
-    for (int s = 0; s < n; s += W) {
-        corners(level, x + s, y + s, z + s, c);
+    Corners both[2];
+    if (n > 0) corners(level, x, y, z, both[0]);
+    for (int s = 0, turn = 0; s < n; s += W, turn ^= 1) {
+        const Corners& c = both[turn];
+        if (s + W < n) {
+            corners(level, x + s + W, y + s + W, z + s + W, both[turn ^ 1]);
+            fetch(table, both[turn ^ 1]);
+        }
         const int lanes = n - s < W ? n - s : W;
         float* to = out + size_t(s) * ld + nerf::kFeatures * index;
         for (int j = 0; j < lanes; j++) {
@@ -75,9 +87,14 @@ inline void encode(const nerf::Grid& grid, const float* x, const float* y, const
 inline void scatter(const nerf::Grid& grid, int index, const nerf::Tape& tape, float* grad) {
     const nerf::Level& level = grid.level[index];
     const float *x = tape.data, *y = x + tape.n, *z = y + tape.n, *d = tape.gradients(index);
-    Corners c;
-    for (int s = 0; s < tape.n; s += W) {
-        corners(level, x + s, y + s, z + s, c);
+    Corners both[2];
+    if (tape.n > 0) corners(level, x, y, z, both[0]);
+    for (int s = 0, turn = 0; s < tape.n; s += W, turn ^= 1) {
+        const Corners& c = both[turn];
+        if (s + W < tape.n) {
+            corners(level, x + s + W, y + s + W, z + s + W, both[turn ^ 1]);
+            fetch(grad, both[turn ^ 1]);
+        }
         const int lanes = tape.n - s < W ? tape.n - s : W;
         for (int j = 0; j < lanes; j++) {
             const pair g = *reinterpret_cast<const pair_unaligned*>(d + 2 * (s + j));
