@@ -1,0 +1,426 @@
+"""The readable training step, in PyTorch, on any device: it says what every other backend must do.
+
+    pixels -> rays -> samples in occupied cells -> those before each ray's end -> colour, depth, opacity
+           -> losses -> gradients, looked at before they are used -> Adam
+
+Every random number is a function of (seed, step, ray): a training that goes on from its state is the same, to
+the byte, as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from nerfrecon.backends.base import Pace, RayCamera, Rendered, StepReport, TrainingView
+from nerfrecon.fields.big_mlp import BigMlpField
+from nerfrecon.fields.density import DensityField
+from nerfrecon.fields.sdf import SdfField
+from nerfrecon.options import (
+    BigMlpFieldOptions,
+    DensityFieldOptions,
+    LossOptions,
+    OptimiserOptions,
+    SamplingOptions,
+    SdfFieldOptions,
+)
+from nerfrecon.render.march import Samples, march
+from nerfrecon.render.occupancy import Occupancy, updated, updated_by_sdf
+from nerfrecon.render.random import Draw, torch_uniform
+from nerfrecon.render.rays import Pixels, Rays, camera_rays, draw_backgrounds, draw_pixels, pixel_grid
+from nerfrecon.render.volume import Field, Seen, drawn_for_normals, render_rays, see, visible
+from nerfrecon.training.adam import Adam, clip_gradients
+from nerfrecon.training.batches import Pictures
+from nerfrecon.training.depths import Depths, ViewDepths
+from nerfrecon.training.objective import Counted, Look, objective
+from nerfrecon.training.pose_refinement import refined
+from suite.errors import BadInput, SuiteError
+
+TABLE = "grid.table"
+LOG_GAINS, CORRECTIONS = "exposure.log_gain", "poses.correction"
+POSE_SHARE = 0.25
+"""Rate of poses, in radians and unit-cube lengths a step, by that of the networks."""
+RAYS_AT_ONCE = 4096
+POINTS_AT_ONCE = 1 << 17
+FIRST_KEPT_PER_RAY, LEAST_KEPT_PER_RAY = 32.0, 0.05
+LARGEST_GRADIENT = 1e18
+MOST_REFUSED = 3
+SECTION_OF_SHARPNESS, LONGEST_SECTION = 0.6, 5.0
+"""A signed distance is looked at every 0.6 / s, the width of what becomes opaque, up to 5 smallest steps."""
+BACKGROUNDS = {"white": 1.0, "black": 0.0}
+
+
+def make_field(options: DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions, seed: int) -> Field:
+    """The field that `options` name, with its first parameters."""
+    if isinstance(options, DensityFieldOptions):
+        return DensityField(options, seed)
+    return SdfField(options, seed) if isinstance(options, SdfFieldOptions) else BigMlpField(options, seed)
+
+
+class TorchBackend:
+    """Any field, trained in plain PyTorch.
+
+    `depths` are what is known of each view's depth (`losses.depth`); `exposure` fits gains, `poses` refines
+    poses.
+    """
+
+    def __init__(
+        self,
+        field: DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions,
+        sampling: SamplingOptions,
+        losses: LossOptions,
+        optimiser: OptimiserOptions,
+        views: Sequence[TrainingView] = (),
+        *,
+        seed: int = 0,
+        most_rays: int = 65536,
+        device: str = "cpu",
+        exposure: bool = False,
+        poses: bool = False,
+    ) -> None:
+        self.device = torch.device(device)
+        self.options, self.sampling, self.losses = field, sampling, losses
+        self.seed, self.most_rays = seed, most_rays
+        self.field = self._made(field, seed).to(self.device)
+        self.occupancy = Occupancy.full(sampling.occupancy_resolution, self.device)
+        self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
+        self.sharpness: float | None = None
+        """s of a signed distance with a schedule; whoever trains sets it. None leaves the field's own."""
+        self._adam = Adam(optimiser)
+        self._extras: dict[str, Tensor] = {}
+        self._fits = {LOG_GAINS: (exposure, 3), CORRECTIONS: (poses, 6)}
+        self._pictures: Pictures | None = None
+        self._depths: Depths | None = None
+        self._step = self._applied = self._refused = self._refused_in_row = 0
+        self._caution, self._kept_per_ray = 1.0, 0.0
+        if views:
+            self.set_views(views)
+
+    @property
+    def name(self) -> str:
+        """Such as `torch cpu`."""
+        return f"torch {self.device}"
+
+    @property
+    def step(self) -> int:
+        """Number of the next step."""
+        return self._step
+
+    def set_views(self, views: Sequence[TrainingView]) -> None:
+        """What to learn from, from the next step on: the same views in other sizes, or the first ones."""
+        self._pictures = Pictures(views, self.device)
+        self._depths = None
+        for name, (wanted, width) in self._fits.items():
+            if wanted and (name not in self._extras or len(self._extras[name]) != len(views)):
+                self._extras[name] = torch.zeros(len(views), width, device=self.device, requires_grad=True)
+
+    def set_depths(self, depths: Sequence[ViewDepths]) -> None:
+        """What is known of the depth of each of the views, in their order; after `set_views`."""
+        if self._pictures is None or len(depths) != len(self._pictures.cameras):
+            raise BadInput(f"depths of {len(depths)} views", hint="give one for each training view")
+        self._depths = Depths(depths, self.device)
+
+    def restrict(self, allowed: Bool[np.ndarray, " cells"]) -> None:
+        """Give up cells of the occupancy grid for good; BadInput where none is left."""
+        if allowed.shape != tuple(self.occupancy.allowed.shape):
+            cells = len(self.occupancy.allowed)
+            raise BadInput(f"{allowed.size} cells for a grid of {cells}", hint="use its resolution")
+        self.occupancy = self.occupancy.restricted(torch.from_numpy(allowed).to(self.device))
+
+    def steps(self, count: int) -> StepReport:
+        """Run `count` training steps. SuiteError without views, and after three in a row not finite."""
+        if self._pictures is None:
+            raise SuiteError("there are no views to train on")
+        self._prepare_field()
+        before, refused, total = time.process_time(), 0, Counted()
+        for _ in range(count):
+            if self._step and self._step % self.sampling.update_every == 0 and self.sampling.empty_space:
+                self._update_occupancy()
+            done = self._train_step(self._pictures)
+            self._step += 1
+            if done is not None:
+                total += done
+                self._refused_in_row = 0
+                continue
+            refused += 1
+            self._refused += 1
+            self._refused_in_row += 1
+            self._caution /= 2
+            if self._refused_in_row == MOST_REFUSED:
+                raise SuiteError(
+                    f"training stopped at step {self._step}: {MOST_REFUSED} steps in a row were not finite; "
+                    "lower the learning rates"
+                )
+        return StepReport(
+            steps=count - refused,
+            loss=total.loss / (count - refused) if count > refused else float("nan"),
+            rays=total.rays,
+            samples_marched=total.marched,
+            samples_kept=total.kept,
+            active_occupancy=self.occupancy.share,
+            cpu_s=time.process_time() - before,
+            steps_refused=refused,
+        )
+
+    def render(self, camera: RayCamera, background: tuple[float, float, float]) -> Rendered:
+        """The view of `camera` on a plain background."""
+        self._prepare_field()
+        origins, directions = camera_rays(camera, pixel_grid(camera))
+        behind = torch.tensor(background, dtype=torch.float32, device=self.device)
+        parts: list[np.ndarray] = []
+        with torch.no_grad():
+            for o, d in zip(origins.split(RAYS_AT_ONCE), directions.split(RAYS_AT_ONCE), strict=True):
+                seen = self._seen(Rays(o.to(self.device), d.to(self.device)), behind)
+                columns = [seen.colour, seen.depth[:, None], seen.opacity[:, None]]
+                parts.append(torch.cat(columns, 1).cpu().numpy())
+        whole = np.concatenate(parts).reshape(camera.height, camera.width, 5)
+        rgb, depth, opacity = whole[..., :3], whole[..., 3], whole[..., 4]
+        return Rendered(rgb.clip(0, 1), depth.copy(), opacity.clip(0, 1))
+
+    def density(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Density per unit length at points of the unit cube; those outside are moved to its border."""
+        if isinstance(self.field, SdfField):
+            raise BadInput("the field is a signed distance", hint="ask for `sdf`")
+        return self._values(points)
+
+    def sdf(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Signed distance at points of the unit cube, positive outside."""
+        if not isinstance(self.field, SdfField):
+            raise BadInput("the field is a density", hint="ask for `density`")
+        return self._values(points)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters under their names, Adam's moments after `adam.m.` and `adam.v.`, occupancy, counters."""
+        state = self._exported({name: value.detach() for name, value in self._tensors().items()})
+        for part, moments in (("m", self._adam.first), ("v", self._adam.second)):
+            zeros = {name: torch.zeros_like(value) for name, value in self._trained().items()}
+            exported = self._exported({**zeros, **moments})
+            state |= {f"adam.{part}.{name}": value for name, value in exported.items()}
+        state["occupancy.value"] = self.occupancy.value.cpu().numpy().copy()
+        state["occupancy.allowed"] = self.occupancy.allowed.cpu().numpy().astype(np.uint8)
+        state["occupancy.occupied"] = self.occupancy.occupied.cpu().numpy().astype(np.uint8)
+        state["counters"] = np.array([self._step, self._applied, self._refused], np.int64)
+        state["running"] = np.array([self._caution, self._kept_per_ray], np.float64)
+        return state
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from `state`; moments, occupancy and counters may be missing (parameters alone are a start).
+
+        BadInput where a tensor is missing or of another shape; nothing is changed then.
+        """
+        field_names = self._exported({name: v.detach() for name, v in self.field.state_dict().items()})
+        shapes = {name: value.shape for name, value in field_names.items()}
+        for name, shape in shapes.items():
+            for key in (name, f"adam.m.{name}", f"adam.v.{name}"):
+                if key not in state and key == name:
+                    raise BadInput(f"the state has no {name}", hint="it is of another field")
+                if key in state and state[key].shape != shape:
+                    raise BadInput(
+                        f"{key} has shape {state[key].shape}, the field's has {shape}",
+                        hint="use the field's options that it was trained with",
+                    )
+        cells = state.get("occupancy.value", self.occupancy.value)
+        if len(cells) != len(self.occupancy.value):
+            raise BadInput(
+                f"the state has {len(cells)} cells of occupancy", hint="keep occupancy_resolution as it was"
+            )
+        self.field.load_state_dict(self._imported({name: state[name] for name in shapes}))
+        for name, (wanted, _) in self._fits.items():
+            if wanted and name in state:
+                self._extras[name] = torch.tensor(state[name], device=self.device, requires_grad=True)
+        for part, moments in (("m", self._adam.first), ("v", self._adam.second)):
+            prefix = f"adam.{part}."
+            found = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            if found:
+                extras = {n: torch.tensor(v, device=self.device) for n, v in found.items() if n in self._fits}
+                rest = {name: value for name, value in found.items() if name not in self._fits}
+                moments.clear()
+                moments |= {n: v.to(self.device) for n, v in self._imported(rest).items()} | extras
+        if "occupancy.value" in state:
+            value, allowed, occupied = (state[f"occupancy.{n}"] for n in ("value", "allowed", "occupied"))
+            self.occupancy = Occupancy(
+                torch.tensor(value, device=self.device),
+                torch.tensor(allowed.astype(bool), device=self.device),
+                torch.tensor(occupied.astype(bool), device=self.device),
+            )
+        if "counters" in state:
+            self._step, self._applied, self._refused = (int(number) for number in state["counters"])
+            self._caution, self._kept_per_ray = (float(number) for number in state["running"])
+        self._refused_in_row = 0
+
+    def _train_step(self, pictures: Pictures) -> Counted | None:
+        """One step; None where its loss or gradient is not finite, and nothing is changed then."""
+        rays = self._ray_count()
+        numbers = torch.arange(rays, device=self.device)
+        pixels = draw_pixels(self.seed, self._step, numbers, pictures.sizes_px)
+        targets = pictures.targets(pixels)
+        if not bool(targets.usable.all()):
+            usable = targets.usable
+            numbers, pixels = numbers[usable], Pixels(*(part[usable] for part in pixels))
+            targets = pictures.targets(pixels)
+        poses = pictures.poses
+        if CORRECTIONS in self._extras:
+            poses = refined(poses, self._extras[CORRECTIONS])
+        look = Look(targets, pixels, self._backgrounds(numbers))
+        samples, seen = self._looked(pictures.rays(pixels, poses), numbers, look.background)
+        total = objective(
+            self.losses, self.field, look, seen, self._extras.get(LOG_GAINS), self._known_depth(look)
+        )
+        total = total * (len(numbers) / rays)
+        if self._depths is not None and self._depths.points and self.losses.depth:
+            total = total + self.losses.depth * self._points_loss(pictures, self._depths, poses, rays)
+        if not self._improve(total):
+            return None
+        kept = int(seen.weights.kept.sum())
+        now = max(kept / rays, LEAST_KEPT_PER_RAY)
+        self._kept_per_ray = 0.9 * self._kept_per_ray + 0.1 * now if self._kept_per_ray else now
+        return Counted(float(total.detach()), rays, samples, kept)
+
+    def _ray_count(self) -> int:
+        per_ray = self._kept_per_ray or FIRST_KEPT_PER_RAY
+        return int(max(1.0, min(float(self.most_rays), self.pace.samples / per_ray)))
+
+    def _looked(self, rays: Rays, numbers: Tensor, background: Tensor) -> tuple[int, Seen]:
+        """Samples marched, and what rays see, with a graph; points of samples follow poses that learn."""
+        jitter = torch_uniform(self.seed, self._step, numbers, Draw.JITTER)
+        fixed = Rays(rays.origins.detach(), rays.directions.detach())
+        samples = self._march(fixed, self._sampling(), jitter)
+        marched = len(samples.t)
+        drawn = None
+        if isinstance(self.field, SdfField):
+            share = self.field.options.normal_share
+            drawn = drawn_for_normals(samples, self.seed, self._step, share)
+        chosen = visible(self.field, samples, self.sampling.stop)
+        samples = samples.subset(chosen)
+        if rays.origins.requires_grad:
+            points = rays.origins[samples.ray] + samples.t[:, None] * rays.directions[samples.ray]
+            samples = samples._replace(points=points.clamp(0, 1))
+        drawn = None if drawn is None else drawn[chosen]
+        return marched, see(self.field, samples, rays.directions, background, self.sampling.stop, drawn)
+
+    def _points_loss(self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int) -> Tensor:
+        """Depth against points found with the poses, along rays of their own: an eighth of the batch."""
+        chosen = depths.drawn(self.seed, self._step, max(1, rays // 8))
+        aim = pictures.rays_at(depths.point_view[chosen], depths.point_px[chosen], poses)
+        numbers = rays + torch.arange(len(chosen), device=self.device)
+        _, seen = self._looked(aim, numbers, torch.zeros(len(chosen), 3, device=self.device))
+        trust = depths.point_trust[chosen] * (seen.opacity.detach() > 0)
+        difference = (seen.depth - depths.point_depth[chosen]).abs()
+        return (trust * difference).sum() / trust.sum().clamp(min=1e-6)
+
+    def _known_depth(self, look: Look) -> tuple[Tensor, Tensor] | None:
+        if self._depths is None or not self._depths.has_maps or not self.losses.depth:
+            return None
+        return self._depths.at(look.pixels)
+
+    def _improve(self, loss: Tensor) -> bool:
+        """Go down the gradient of `loss`, unless it or the loss is not finite."""
+        trained = self._trained()
+        for parameter in trained.values():
+            parameter.grad = None
+        if not bool(loss.isfinite()):
+            return False
+        if loss.requires_grad:  # else no ray met anything
+            loss.backward()
+        grads = [parameter.grad for parameter in trained.values() if parameter.grad is not None]
+        if not all(bool((grad.abs() < LARGEST_GRADIENT).all()) for grad in grads):
+            return False
+        groups: dict[str, list[Tensor]] = {}
+        for name, parameter in trained.items():
+            if name not in self._sparse() and name not in self._fits and parameter.ndim:
+                groups.setdefault(self._group(name), []).append(parameter)
+        clip_gradients(groups, self._adam.options.clip)
+        self._applied += 1
+        rates = {name: self._rate(name) * self._caution for name in trained}
+        self._adam.step(trained, rates, self._applied, self._sparse())
+        return True
+
+    def _rate(self, name: str) -> float:
+        if name == TABLE:
+            return self.pace.grid_lr
+        return self.pace.network_lr * (POSE_SHARE if name == CORRECTIONS else 1.0)
+
+    def _group(self, name: str) -> str:
+        """The network that a matrix belongs to; each is clipped for itself."""
+        return name.partition(".")[0] if not isinstance(self.field, BigMlpField) else ""
+
+    def _sparse(self) -> frozenset[str]:
+        return frozenset({TABLE})
+
+    def _backgrounds(self, numbers: Tensor) -> Tensor:
+        if self.losses.background == "random":
+            return draw_backgrounds(self.seed, self._step, numbers)
+        return torch.full((len(numbers), 3), BACKGROUNDS[self.losses.background], device=self.device)
+
+    def _update_occupancy(self) -> None:
+        if isinstance(self.field, SdfField):
+            field, s = self.field, float(self.field.sharpness.exp())
+            self.occupancy = updated_by_sdf(self.occupancy, lambda points: field.sdf(points)[0], s)
+        else:
+            field = self.field
+            self.occupancy = updated(
+                self.occupancy, lambda x: field.density(x)[0], self.sampling, self.seed, self._step
+            )
+
+    def _prepare_field(self) -> None:
+        if isinstance(self.field, (DensityField, SdfField)):
+            self.field.grid.active = min(self.pace.active_levels, len(self.field.grid.layout.levels))
+        if isinstance(self.field, SdfField) and self.sharpness is not None:
+            with torch.no_grad():
+                self.field.sharpness.fill_(float(np.log(self.sharpness)))
+
+    def _sampling(self) -> SamplingOptions:
+        """Steps of a signed distance follow its sharpness: a blurred surface needs fewer."""
+        if not isinstance(self.field, SdfField):
+            return self.sampling
+        shortest = self.sampling.step
+        step = min(
+            max(SECTION_OF_SHARPNESS / float(self.field.sharpness.exp()), shortest),
+            LONGEST_SECTION * shortest,
+        )
+        return self.sampling.model_copy(update={"step": step})
+
+    def _march(self, rays: Rays, sampling: SamplingOptions, jitter: Tensor) -> Samples:
+        return march(rays.origins, rays.directions, self.occupancy.occupied, sampling, jitter)
+
+    def _seen(self, rays: Rays, background: Tensor) -> Seen:
+        behind = background.expand(len(rays.origins), 3)
+        occupied = self.occupancy.occupied
+        return render_rays(self.field, rays.origins, rays.directions, occupied, self._sampling(), behind)
+
+    def _values(self, points: np.ndarray) -> np.ndarray:
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
+        self._prepare_field()
+        found = []
+        with torch.no_grad():
+            for part in torch.from_numpy(np.ascontiguousarray(points, np.float32)).split(POINTS_AT_ONCE):
+                inside = part.to(self.device).clamp(0, 1)
+                value = (
+                    self.field.sdf(inside) if isinstance(self.field, SdfField) else self.field.density(inside)
+                )
+                found.append(value[0].float().cpu().numpy())
+        return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+    def _made(self, options: DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions, seed: int) -> Field:
+        return make_field(options, seed)
+
+    def _trained(self) -> dict[str, Tensor]:
+        own = {name: value for name, value in self.field.named_parameters() if value.requires_grad}
+        return {**own, **self._extras}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**self.field.state_dict(), **self._extras}
+
+    def _exported(self, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Tensors under the names that all backends share."""
+        return {name: value.detach().float().cpu().numpy().copy() for name, value in tensors.items()}
+
+    def _imported(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """The way back."""
+        return {name: torch.tensor(value) for name, value in arrays.items()}

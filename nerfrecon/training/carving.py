@@ -1,0 +1,62 @@
+"""Which cells a training begins with, and which it gives up once surfaces are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from nerfrecon.backends.base import Backend
+from nerfrecon.options import SamplingOptions
+from nerfrecon.render.occupancy import within_masks
+from nerfrecon.scene import Scene
+from nerfrecon.training.views import ray_camera, training_views, usable_scale
+from nerfrecon.training.visibility import seen_cells
+
+MASK_PX = 256
+"""Longest side of the masks that carve, and of the renderings that say what is hidden."""
+
+
+def first_cells(
+    scene: Scene, views: Sequence[int], sampling: SamplingOptions, scale: float
+) -> Bool[np.ndarray, " cells"]:
+    """Cells in the scene's box that a training camera sees, within the masks where there are any."""
+    resolution = sampling.occupancy_resolution
+    cells = _in_box(scene, resolution)
+    cells &= seen_cells([ray_camera(scene, view, scale) for view in views], resolution)
+    if sampling.carve:
+        cameras, masks = [], []
+        for number in views:
+            view = scene.views[number]
+            if view.mask_path is not None and view.mask_shows == "usable":
+                continue  # says nothing of where the object is
+            (picture,) = training_views(scene, [number], _small(scene, number, scale))
+            if picture.pixels.shape[2] == 4:
+                cameras.append(picture.camera)
+                masks.append(picture.pixels[..., 3] > 0)
+        if masks:
+            cells &= within_masks(cameras, masks, resolution).numpy()
+    return cells
+
+
+def visible_cells(
+    backend: Backend, scene: Scene, views: Sequence[int], resolution: int, scale: float, margin_cells: float
+) -> Bool[np.ndarray, " cells"]:
+    """Cells that a training ray reaches before it ends at what `backend` has learned."""
+    cameras = [ray_camera(scene, view, _small(scene, view, scale)) for view in views]
+    surfaces = [backend.render(camera, (0.0, 0.0, 0.0)) for camera in cameras]
+    return seen_cells(cameras, resolution, surfaces, margin_cells / resolution)
+
+
+def _small(scene: Scene, view: int, scale: float) -> float:
+    camera = scene.views[view].camera
+    return usable_scale(scene, view, min(scale, MASK_PX / max(camera.width, camera.height)))
+
+
+def _in_box(scene: Scene, resolution: int) -> np.ndarray:
+    """Cells that the box touches; the cube around a flat box has more."""
+    edges = np.arange(resolution + 1) / resolution
+    low, high = scene.box_unit
+    x, y, z = ((edges[1:] > low[axis]) & (edges[:-1] < high[axis]) for axis in range(3))
+    return (z[:, None, None] & y[:, None] & x).ravel()
