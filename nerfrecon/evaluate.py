@@ -36,7 +36,7 @@ def judge_views(
     scene: Scene,
     views: Sequence[int],
     background: str = "white",
-    scale: float = 1.0,
+    scale: float | int = 1.0,
     fit_gain: bool = False,
 ) -> list[Judged]:
     """Render views and compare them with their pictures, at their usable pixels.
@@ -66,7 +66,7 @@ def judge_views(
     return judged
 
 
-def over(pixels: UInt8[np.ndarray, "h w c"], grey: float) -> Float[np.ndarray, "h w 3"]:
+def over(pixels: UInt8[np.ndarray, "h w c"], grey: float | int) -> Float[np.ndarray, "h w 3"]:
     """RGB or RGBA pixels laid over a grey, in [0, 1]."""
     colour = pixels[..., :3].astype(np.float32) / 255
     if pixels.shape[2] == 3:

@@ -34,7 +34,7 @@ def render_run(
     views: str = "held-out",
     *,
     orbit: int | None = None,
-    scale: float = 1.0,
+    scale: float | int = 1.0,
     depth: bool = False,
     backend: Literal["auto", "native", "torch", "tcnn"] = "auto",
 ) -> int:
@@ -72,7 +72,7 @@ def open_run(
     return config, opened
 
 
-def orbit_cameras(scene: Scene, count: int, scale: float = 1.0) -> list[RayCamera]:
+def orbit_cameras(scene: Scene, count: int, scale: float | int = 1.0) -> list[RayCamera]:
     """A turn around the middle of the box at the cameras' mean distance, 20 degrees above its horizon."""
     like = ray_camera(scene, 0, scale)
     up = np.array([0.0, 0.0, 1.0]) if scene.up is None else scene.up / np.linalg.norm(scene.up)

@@ -61,7 +61,7 @@ def load_packages() -> tuple[ModuleType, ModuleType]:
     return tinycudann, nerfacc
 
 
-def encoding_config(layout: GridLayout, growth: float, log2_table: int) -> dict[str, Any]:
+def encoding_config(layout: GridLayout, growth: float | int, log2_table: int) -> dict[str, Any]:
     """tiny-cuda-nn's settings of the hash grid."""
     return {
         "otype": "HashGrid",
@@ -85,7 +85,7 @@ def network_config(matrices: int) -> dict[str, Any]:
     }
 
 
-def to_vector(matrices: Sequence[Float32[np.ndarray, "rows columns"]]) -> Float32[np.ndarray, " n"]:
+def to_vector(matrices: Sequence[np.ndarray]) -> Float32[np.ndarray, " n"]:
     """Matrices (out, in) as a network's vector; what padding adds is zero."""
     parts = []
     for index, matrix in enumerate(matrices):
@@ -96,9 +96,7 @@ def to_vector(matrices: Sequence[Float32[np.ndarray, "rows columns"]]) -> Float3
     return np.concatenate(parts)
 
 
-def from_vector(
-    vector: Float32[np.ndarray, " n"], shapes: Sequence[tuple[int, ...]]
-) -> list[Float32[np.ndarray, "rows columns"]]:
+def from_vector(vector: Float32[np.ndarray, " n"], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """The way back; ValueError for a vector of another length."""
     sizes = [_padded(shape, index, len(shapes)) for index, shape in enumerate(shapes)]
     if len(vector) != sum(rows * columns for rows, columns in sizes):

@@ -45,6 +45,8 @@ TABLE = "grid.table"
 LOG_GAINS, CORRECTIONS = "exposure.log_gain", "poses.correction"
 POSE_SHARE = 0.25
 """Rate of poses, in radians and unit-cube lengths a step, by that of the networks."""
+POINTS_SHARE = 4
+"""One in so many rays more goes through points of known depth."""
 RAYS_AT_ONCE = 4096
 POINTS_AT_ONCE = 1 << 17
 FIRST_KEPT_PER_RAY, LEAST_KEPT_PER_RAY = 32.0, 0.05
@@ -304,8 +306,8 @@ class TorchBackend:
         return marched, see(self.field, samples, rays.directions, background, self.sampling.stop, drawn)
 
     def _points_loss(self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int) -> Tensor:
-        """Depth against points found with the poses, along rays of their own: an eighth of the batch."""
-        chosen = depths.drawn(self.seed, self._step, max(1, rays // 8))
+        """Depth against points found with the poses, along rays of their own."""
+        chosen = depths.drawn(self.seed, self._step, max(1, rays // POINTS_SHARE))
         aim = pictures.rays_at(depths.point_view[chosen], depths.point_px[chosen], poses)
         numbers = rays + torch.arange(len(chosen), device=self.device)
         _, seen = self._looked(aim, numbers, torch.zeros(len(chosen), 3, device=self.device))

@@ -45,7 +45,7 @@ class Reported:
     course: Course
     judged: Sequence[Judged]
     backend: str
-    field_mb: float
+    field_mb: float | int
     held_out: bool
 
     @property

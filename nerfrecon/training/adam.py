@@ -27,7 +27,7 @@ class Adam:
     def step(
         self,
         parameters: Mapping[str, Tensor],
-        rates: Mapping[str, float],
+        rates: Mapping[str, float | int],
         applied: int,
         sparse: frozenset[str] = frozenset(),
     ) -> None:
@@ -60,7 +60,7 @@ class Adam:
                 v.view(-1)[rows] = v_new
 
 
-def clip_gradients(groups: Mapping[str, list[Tensor]], largest: float) -> None:
+def clip_gradients(groups: Mapping[str, list[Tensor]], largest: float | int) -> None:
     """Scale the gradient of each group of parameters to a norm of `largest` at most; 0 does not clip."""
     if not largest:
         return

@@ -19,7 +19,7 @@ MASK_PX = 256
 
 
 def first_cells(
-    scene: Scene, views: Sequence[int], sampling: SamplingOptions, scale: float
+    scene: Scene, views: Sequence[int], sampling: SamplingOptions, scale: float | int
 ) -> Bool[np.ndarray, " cells"]:
     """Cells in the scene's box that a training camera sees, within the masks where there are any."""
     resolution = sampling.occupancy_resolution
@@ -41,7 +41,12 @@ def first_cells(
 
 
 def visible_cells(
-    backend: Backend, scene: Scene, views: Sequence[int], resolution: int, scale: float, margin_cells: float
+    backend: Backend,
+    scene: Scene,
+    views: Sequence[int],
+    resolution: int,
+    scale: float | int,
+    margin_cells: float | int,
 ) -> Bool[np.ndarray, " cells"]:
     """Cells that a training ray reaches before it ends at what `backend` has learned."""
     cameras = [ray_camera(scene, view, _small(scene, view, scale)) for view in views]
@@ -49,7 +54,7 @@ def visible_cells(
     return seen_cells(cameras, resolution, surfaces, margin_cells / resolution)
 
 
-def _small(scene: Scene, view: int, scale: float) -> float:
+def _small(scene: Scene, view: int, scale: float | int) -> float:
     camera = scene.views[view].camera
     return usable_scale(scene, view, min(scale, MASK_PX / max(camera.width, camera.height)))
 

@@ -15,7 +15,7 @@ class Course:
     """Steps and CPU-seconds spent, what is done of what is due once, and a line of figures for each look."""
 
     step: int = 0
-    cpu_s: float = 0.0
+    cpu_s: float | int = 0.0
     rays: int = 0
     samples_marched: int = 0
     samples_kept: int = 0
@@ -25,9 +25,9 @@ class Course:
     looks: int = 0
     hidden: int = 0
     """How often cells that nobody sees were given up."""
-    picture_scale: float = 0.0
+    picture_scale: float | int = 0.0
     """Of the pictures that are learned from; 0 before the first."""
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def progress(self, options: TrainOptions) -> float:

@@ -37,7 +37,7 @@ def begin(
     options: DensityStart,
     scene: Scene,
     views: Sequence[int],
-    scale: float,
+    scale: float | int,
     seed: int,
     occupancy_resolution: int,
 ) -> Begun:

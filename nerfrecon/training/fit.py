@@ -78,7 +78,7 @@ class Fit:
         if sampling.empty_space and (state is None or "occupancy.value" not in state):
             backend.restrict(first_cells(self.scene, self.learned, sampling, self.config.picture_scale))
 
-    def go_on(self, until: float) -> None:
+    def go_on(self, until: float | int) -> None:
         """Train until this share of the budget is spent. Raises Stopped."""
         ticks = self._ticks()
         while (progress := self.progress) < until:
@@ -114,7 +114,7 @@ class Fit:
         with atomic_write(path, "w") as stream:
             json.dump(self.course.history, stream, indent=1)
 
-    def _prepare(self, progress: float, until: float) -> None:
+    def _prepare(self, progress: float | int, until: float | int) -> None:
         """What is due: pictures of another size, rates, levels, batch, sharpness, cells that are hidden."""
         assert self.backend is not None
         train, field = self.config.train, self._field
@@ -138,7 +138,7 @@ class Fit:
             resolution, scale = sampling.occupancy_resolution, self.config.picture_scale
             backend.restrict(visible_cells(backend, self.scene, self.learned, resolution, scale, margin))
 
-    def _set_pictures(self, backend: Backend, scale: float) -> None:
+    def _set_pictures(self, backend: Backend, scale: float | int) -> None:
         backend.set_views(training_views(self.scene, self.learned, scale))
         if self.config.losses.depth and isinstance(backend, TorchBackend):
             depths = view_depths(self.scene, self.learned, scale)
@@ -171,11 +171,11 @@ class Fit:
                 "the learning rates"
             )
 
-    def _look_if_due(self, progress: float) -> None:
+    def _look_if_due(self, progress: float | int) -> None:
         if self.course.looks < int(progress * self.config.look.times):
             self._look(progress)
 
-    def _look(self, progress: float) -> None:
+    def _look(self, progress: float | int) -> None:
         """Figures on a few views, a preview, a line for people, and a checkpoint."""
         assert self.backend is not None
         look, course = self.config.look, self.course
@@ -209,7 +209,7 @@ class Fit:
             file=sys.stderr,
         )
 
-    def _left(self, progress: float) -> str:
+    def _left(self, progress: float | int) -> str:
         """Time that is left at the pace so far."""
         done = progress - self._started_at
         if done <= 0 or progress >= 1:

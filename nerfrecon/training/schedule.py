@@ -22,7 +22,7 @@ FULL_BATCH_AT = 0.5
 AnyField = DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions
 
 
-def pace_at(field: AnyField, train: TrainOptions, progress: float, step: int) -> Pace:
+def pace_at(field: AnyField, train: TrainOptions, progress: float | int, step: int) -> Pace:
     """Rates, levels and batch at `progress` (0 to 1), which step number `step` is the first to have."""
     factor = rate_factor(train.optimiser, progress, step)
     batch = train.batch
@@ -35,7 +35,7 @@ def pace_at(field: AnyField, train: TrainOptions, progress: float, step: int) ->
     )
 
 
-def rate_factor(options: OptimiserOptions, progress: float, step: int) -> float:
+def rate_factor(options: OptimiserOptions, progress: float | int, step: int) -> float:
     """Grows with the steps of the warm-up, then falls by a constant factor a share of the training."""
     warm = min((step + 1) / options.warm_up_steps, 1.0) if options.warm_up_steps else 1.0
     left = 1 - options.decay_from
@@ -43,20 +43,20 @@ def rate_factor(options: OptimiserOptions, progress: float, step: int) -> float:
     return warm * min(options.final_share, 1.0) ** late
 
 
-def levels_at(field: AnyField, progress: float) -> int:
+def levels_at(field: AnyField, progress: float | int) -> int:
     """Levels of the grid that are active; 1 for a field without a grid."""
     if isinstance(field, BigMlpFieldOptions):
         return 1
     return active_levels(field.active, len(grid_layout(field.grid).levels), progress)
 
 
-def sharpness_at(field: AnyField, progress: float) -> float | None:
+def sharpness_at(field: AnyField, progress: float | int) -> float | None:
     """s of a signed distance whose sharpness has a schedule; None for all other fields."""
     if isinstance(field, SdfFieldOptions) and isinstance(field.sharpness, ScheduledSharpness):
         return scheduled_sharpness(field.sharpness, progress)
     return None
 
 
-def picture_scale_at(train: TrainOptions, progress: float) -> float:
+def picture_scale_at(train: TrainOptions, progress: float | int) -> float:
     """Size of the training pictures: reduced at first, then whole."""
     return 1 / train.coarse_images if progress < train.coarse_share else 1.0

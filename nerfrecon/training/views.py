@@ -16,12 +16,12 @@ LEAST_SIDE_PX = 16
 """Pictures are not reduced below this."""
 
 
-def ray_camera(scene: Scene, view: int, scale: float = 1.0) -> RayCamera:
+def ray_camera(scene: Scene, view: int, scale: float | int = 1.0) -> RayCamera:
     """The camera of a view in the unit cube, of the picture averaged down by `scale`."""
     return _in_cube(scene, view, scene.views[view].camera.scaled(scale))
 
 
-def training_views(scene: Scene, views: Sequence[int], scale: float = 1.0) -> list[TrainingView]:
+def training_views(scene: Scene, views: Sequence[int], scale: float | int = 1.0) -> list[TrainingView]:
     """Pictures, cameras and what is usable of these views. Raises BadInput for pictures that are damaged."""
     found = []
     for view in views:
@@ -30,13 +30,13 @@ def training_views(scene: Scene, views: Sequence[int], scale: float = 1.0) -> li
     return found
 
 
-def usable_scale(scene: Scene, view: int, scale: float) -> float:
+def usable_scale(scene: Scene, view: int, scale: float | int) -> float:
     """`scale`, or what leaves a picture 16 px a side."""
     camera = scene.views[view].camera
     return min(1.0, max(scale, LEAST_SIDE_PX / min(camera.width, camera.height)))
 
 
-def view_depths(scene: Scene, views: Sequence[int], scale: float = 1.0) -> list[ViewDepths]:
+def view_depths(scene: Scene, views: Sequence[int], scale: float | int = 1.0) -> list[ViewDepths]:
     """Depth maps and sparse points of these views, as lengths along rays in the unit cube.
 
     Points are trusted by their reprojection error e: exp(-(e / mean error)^2) (Deng et al., DS-NeRF, 2022,
@@ -54,7 +54,7 @@ def view_depths(scene: Scene, views: Sequence[int], scale: float = 1.0) -> list[
     return found
 
 
-def _points(scene: Scene, view: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _points(scene: Scene, view: int, scale: float | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = scene.points
     numbers = np.zeros(0, np.int64) if points is None else np.unique(points.seen_by(view))
     if points is None or not len(numbers):

@@ -38,7 +38,7 @@ def seen_cells(
 
 
 def _sees(
-    camera: RayCamera, points: Float[np.ndarray, "n 3"], reach: np.ndarray | None, radius: float
+    camera: RayCamera, points: Float[np.ndarray, "n 3"], reach: np.ndarray | None, radius: float | int
 ) -> np.ndarray:
     T = camera.T_unit_camera
     local = (points - T[:3, 3]) @ T[:3, :3]
