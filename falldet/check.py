@@ -19,7 +19,7 @@ def check_experiment(config: FalldetConfig) -> Table:
         counts = labelled.counts()
         rows.append([role, labelled.name, len(labelled), counts["fallen"], counts["not_fallen"], use])
     if config.engine == "suite":
-        detector = started_detector(config.model, sets.develop.classes, config.pixels)
+        detector = started_detector(config.model, sets.develop.classes, config.pixels).detector
         million = sum(parameter.numel() for parameter in detector.parameters()) / 1e6
         start = config.model.weights.name if config.model.weights else "random weights"
         rows.append(["detector", config.model.type, "", "", "", f"{million:.2f} M parameters, from {start}"])

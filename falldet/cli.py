@@ -23,7 +23,7 @@ _MODEL = click.option(
     default="light",
     show_default=True,
     metavar="NAME|FILE|RUN",
-    help="A shipped model (light, dense), a file, or the folder of a run.",
+    help="A shipped model (light, light_cascade), a file, or the folder of a run.",
 )
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:NUMBER.")
 _THRESHOLD = click.option(

@@ -75,6 +75,9 @@ class FalldetConfig(Config):
     model: Detector = DenseOptions()
     batches: BatchOptions = BatchOptions()
     train: EngineOptions = EngineOptions()
+    keep_start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """How far, in the end, weights are drawn back to those of the file they started from: a detector then
+    forgets less of what that one knew, and does better on pictures from elsewhere (Wortsman et al. 2022)."""
     mmdet: MmdetOptions = MmdetOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     licence: str = ""

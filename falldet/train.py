@@ -120,7 +120,12 @@ def train_detector(
 ) -> tuple[nn.Module, Trained]:
     """Train on the pools; checkpoints and logs go to ``folder``. Raises what the engine's `fit` raises."""
     torch.manual_seed(config.train.seed)
-    detector = started_detector(config.model, sets.develop.classes, config.pixels)
+    detector, taken = started_detector(config.model, sets.develop.classes, config.pixels)
+    begun = {
+        name: parameter.detach().clone()
+        for name, parameter in detector.named_parameters()
+        if name.startswith(taken)
+    }
     batches = _batches(config, sets)
     card = card_of(config, sets)
     every, last = config.evaluation.every_epochs, config.train.epochs - 1
@@ -153,7 +158,17 @@ def train_detector(
         describe=f"Training {config.name}",
         identity=_identity(config),
     )
-    return learner.detector.to("cpu").to(memory_format=torch.contiguous_format).eval(), trained  # pyright: ignore
+    detector = learner.detector.to("cpu").to(memory_format=torch.contiguous_format).eval()  # pyright: ignore
+    _remember(detector, begun, config.keep_start)
+    return detector, trained
+
+
+@torch.no_grad()
+def _remember(detector: nn.Module, begun: Mapping[str, Tensor], share: float) -> None:
+    """Draw parameters back towards what they were, by ``share`` of the way."""
+    for name, parameter in detector.named_parameters():
+        if share and name in begun:
+            parameter.lerp_(begun[name], share)
 
 
 def card_of(config: FalldetConfig, sets: Sets, trained: Trained | None = None) -> ModelCard:

@@ -14,6 +14,10 @@ from falldet.data.augment_options import AugmentOptions
 PAD = 114
 """Grey around pictures."""
 _SMALLEST_SIDE_PX = 6.0
+_CLOSE = (0.35, 0.95)
+"""Share of the canvas' side that the longer side of somebody seen closely fills."""
+_COARSE = (0.35, 0.8)
+"""How much smaller a coarse picture was."""
 
 
 class Sample(NamedTuple):
@@ -52,18 +56,33 @@ def placed(
     """The picture scaled, turned, stretched and moved on a square canvas, of which ``seen_px`` (width,
     height) at the upper left are kept."""
     height, width = sample.rgb.shape[:2]
-    low, high = np.log(options.scale)
-    scale = canvas_px / max(height, width) * np.exp(rng.uniform(low, high))
+    person = _looked_at(sample, options, rng) if seen_px is None else None
+    low, high = np.log(options.scale if person is None else _CLOSE)
+    whole_px = max(height, width) if person is None else float((person[2:] - person[:2]).max())
+    scale = canvas_px / whole_px * np.exp(rng.uniform(low, high))
     stretch = np.exp(rng.uniform(-options.stretch, options.stretch))
     angle = np.deg2rad(rng.uniform(-options.rotate_deg, options.rotate_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([scale * stretch, scale / stretch])
-    # A picture larger than the canvas may show any part of it; a smaller one may lie anywhere on it.
-    spare = np.abs(canvas_px - scale * np.array([width, height])) / 2
-    centre = canvas_px / 2 + rng.uniform(-1, 1, 2) * (spare + options.shift * canvas_px / 2)
-    move = centre - linear @ (np.array([width, height]) / 2)
+    if person is None:
+        # A picture larger than the canvas may show any part of it; a smaller one may lie anywhere on it.
+        middle, size = np.array([width, height]) / 2, np.array([width, height])
+        spare = np.abs(canvas_px - scale * size) / 2 + options.shift * canvas_px / 2
+    else:
+        middle, size = (person[:2] + person[2:]) / 2, person[2:] - person[:2]
+        spare = np.maximum(canvas_px - scale * size, 0) / 2
+    move = canvas_px / 2 + rng.uniform(-1, 1, 2) * spare - linear @ middle
     seen = seen_px or (canvas_px, canvas_px)
     return warped(sample, np.concatenate([linear, move[:, None]], 1), seen, options.smallest_share)
+
+
+def _looked_at(
+    sample: Sample, options: AugmentOptions, rng: np.random.Generator
+) -> Float64[np.ndarray, " 4"] | None:
+    """Box of somebody to come close to, or None for the usual view."""
+    if rng.random() >= options.close or not len(sample.boxes_px):
+        return None
+    return sample.boxes_px[rng.integers(len(sample.boxes_px))].astype(np.float64)
 
 
 def warped(
@@ -147,7 +166,12 @@ def recoloured(
 def with_camera_faults(
     rgb: UInt8[np.ndarray, "h w 3"], options: AugmentOptions, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Motion or lens blur, noise, and strong compression, each by its chance."""
+    """Few pixels, motion or lens blur, noise, and strong compression, each by its chance."""
+    if rng.random() < options.coarse:
+        height, width = rgb.shape[:2]
+        share = rng.uniform(*_COARSE)
+        few = (max(1, round(width * share)), max(1, round(height * share)))
+        rgb = cv2.resize(cv2.resize(rgb, few, interpolation=cv2.INTER_AREA), (width, height))
     if rng.random() < options.blur:
         if rng.random() < 0.5:
             rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.5, 1.8))

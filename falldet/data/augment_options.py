@@ -18,6 +18,9 @@ class AugmentOptions(Config):
 
     scale: tuple[Factor, Factor] = (0.6, 1.5)
     """Range of the scale, relative to the whole picture in view; drawn evenly in its logarithm."""
+    close: Chance = 0.0
+    """Chance of a close view instead: somebody, whole, fills a third to nearly all of the canvas, as in
+    photographs."""
     shift: Chance = 0.2
     """How far the picture moves, as a share of the canvas, at most."""
     rotate_deg: Annotated[float, Field(ge=0, le=45)] = 6.0
@@ -35,6 +38,8 @@ class AugmentOptions(Config):
     """Of the whole circle."""
     grey: Chance = 0.1
     """Chance of a picture without colours, as infrared cameras give at night."""
+    coarse: Chance = 0.0
+    """Chance of a picture that was small and has been enlarged."""
     blur: Chance = 0.1
     noise: Chance = 0.1
     jpeg: Chance = 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import nn
 
@@ -23,9 +24,15 @@ from suite.errors import BadInput
 NCNN = ".param"
 
 
-def started_detector(
-    options: Detector, classes: Sequence[str], pixels: PixelOptions | None = None
-) -> CascadeRCNN | NanoDet:
+class Start(NamedTuple):
+    """A detector before training."""
+
+    detector: CascadeRCNN | NanoDet
+    taken: tuple[str, ...]
+    """Beginnings of the names of the parameters that the file of weights gave."""
+
+
+def started_detector(options: Detector, classes: Sequence[str], pixels: PixelOptions | None = None) -> Start:
     """The detector with the weights its options name, or with random ones.
 
     Taken are a model of falldet, NanoDet-m of ncnn (a .param file with its .bin beside it), for light
@@ -35,22 +42,26 @@ def started_detector(
     detector = build_detector(options, len(classes))
     path = options.weights
     if path is None:
-        return detector
+        return Start(detector, ())
     if not path.is_file():
         raise BadInput("no such file", path, "model.weights names the weights to start from")
+    taken: tuple[str, ...] = ("",)
     if path.suffix == NCNN:
         fed = _start_from_nanodet(detector, path)
+        if isinstance(detector, CascadeRCNN):
+            taken = ("backbone.", "neck.lateral_convs.", "rpn_head.head.")
     elif has_card(path):
         fed = _start_from_model(detector, path)
     elif isinstance(options, CascadeOptions):
-        fed = start_from(detector, path, options, classes).pixels
+        report = start_from(detector, path, options, classes)
+        fed, taken = report.pixels, ("backbone.",) if report.fresh else taken
     else:
         hint = "name a model of falldet, or NanoDet-m in ncnn's format (.param)"
         raise BadInput("is neither, and a dense detector starts from nothing else", path, hint)
     if pixels is not None and _colours(fed) != _colours(pixels):
         hint = f"write pixels: {{order: {fed.order}, mean: {list(fed.mean)}, std: {list(fed.std)}}}"
         raise BadInput("was trained on pictures fed otherwise than `pixels` says", path, hint)
-    return detector
+    return Start(detector, taken)
 
 
 def new_parameters(detector: nn.Module) -> tuple[str, ...]:

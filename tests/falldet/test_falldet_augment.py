@@ -207,3 +207,41 @@ def test_pictures_without_anybody_are_varied_too():
     for samples in ([empty], [empty] * 4):
         varied = augmented(samples, 96, AugmentOptions(), np.random.default_rng(0))
         assert varied.boxes_px.shape == (0, 4) and len(varied.labels) == 0
+
+
+@given(SEEDS)
+def test_a_close_view_shows_somebody_whole_and_large(seed: int):
+    rng = np.random.default_rng(seed)
+    sample = placed(with_rectangle((30, 25, 85, 70)), CANVAS, STILL.model_copy(update={"close": 1.0}), rng)
+    (box,) = sample.boxes_px
+    assert 0.34 * CANVAS <= (box[2:] - box[:2]).max() <= 0.96 * CANVAS
+    assert box.min() >= -1e-3 and box.max() <= CANVAS + 1e-3
+    np.testing.assert_allclose(
+        (box[2:] - box[:2]) @ [1, 0] / ((box[2:] - box[:2]) @ [0, 1]), 55 / 45, rtol=1e-4
+    )
+    assert iou(white_box(sample.rgb), box.astype(np.float64)) > 0.9
+
+
+def test_close_views_come_by_chance_and_only_where_somebody_is():
+    sides = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        options = STILL.model_copy(update={"close": 0.4})
+        (box,) = placed(with_rectangle((10, 10, 22, 20)), CANVAS, options, rng).boxes_px
+        sides.append((box[2:] - box[:2]).max())
+        nobody = Sample(np.zeros((90, 120, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+        assert not len(placed(nobody, CANVAS, options, rng).boxes_px)
+    assert 0.3 < np.mean(np.array(sides) > 0.3 * CANVAS) < 0.5
+
+
+def test_a_coarse_picture_has_lost_its_fine_detail_and_keeps_the_rest():
+    rng = np.random.default_rng(0)
+    fine = np.indices((64, 64)).sum(0) % 2 * 255
+    broad = np.repeat(np.repeat(rng.integers(0, 256, (4, 4)), 16, 0), 16, 1)
+    coarse = STILL.model_copy(update={"coarse": 1.0})
+    for picture, kept in ((fine, False), (broad, True)):
+        rgb = np.repeat(picture[..., None], 3, -1).astype(np.uint8)
+        after = with_camera_faults(rgb, coarse, rng)
+        assert after.shape == rgb.shape and after.dtype == np.uint8
+        likeness = np.corrcoef(rgb.ravel(), after.ravel())[0, 1] if after.std() else 0.0
+        assert (likeness > 0.9) == kept

@@ -48,7 +48,7 @@ def test_recipes_are_listed_each_with_its_line(falldet_command: Command):
     code, out, _ = falldet_command("check", "--list")
     assert code == 0
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert {"dense", "light", "cascade_r50", "mmdet"} <= set(lines)
+    assert {"light", "light_cascade", "cascade_r50", "mmdet"} <= set(lines)
     assert all(text[0].isupper() or text[0].isdigit() for text in lines.values())
 
 

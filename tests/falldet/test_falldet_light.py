@@ -363,7 +363,7 @@ def threads():
 def test_nanodets_person_is_both_our_classes_to_begin_with(data):
     param = data("falldet/weights") / "nanodet_m.param"
     options = DenseOptions(weights=param)
-    net = started_detector(options, ("fallen", "not_fallen"))
+    net = started_detector(options, ("fallen", "not_fallen")).detector
     head = net.bbox_head
     assert isinstance(head, DenseHead)
     parts = [

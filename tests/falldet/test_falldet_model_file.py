@@ -214,7 +214,7 @@ def test_a_model_is_a_start_for_a_detector_of_its_kind(tmp_path: Path):
     detector = tiny(seed=5)
     write_model(path, detector, CARD)
     classes = ("fallen", "not_fallen")
-    again = started_detector(DENSE.model_copy(update={"weights": path}), classes).state_dict()
+    again = started_detector(DENSE.model_copy(update={"weights": path}), classes).detector.state_dict()
     assert all(torch.equal(again[name], value) for name, value in detector.state_dict().items())
     for options in (DENSE.model_copy(update={"bins": 7}), CASCADE):
         said = refusal(started_detector, options.model_copy(update={"weights": path}), classes)

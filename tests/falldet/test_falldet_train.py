@@ -16,9 +16,11 @@ from falldet_command import SMALL, Command, settings_of
 from falldet.check import check_experiment
 from falldet.cli import RECIPES
 from falldet.config import FalldetConfig
+from falldet.detections import CLASSES
 from falldet.model.build import build_detector
 from falldet.model.file import read_model
 from falldet.model.options import CascadeOptions, PersonProposalOptions
+from falldet.model.start import started_detector
 from suite.config import load_config
 from suite.data.images import read_image
 from suite.files import sha256
@@ -152,6 +154,31 @@ def test_training_starts_from_a_trained_model_and_notes_it(
     assert first[0] < first[1]  # it goes on from there
 
 
+def test_weights_are_drawn_back_to_those_they_started_from(
+    falldet_command: Command, trained: Path, painted_sets: tuple[Path, Path]
+):
+    start = trained / "model.safetensors"
+    states = [read_model(start).detector.state_dict()]
+    for name, share in (("moved", 0.0), ("kept", 0.25)):
+        settings = settings_of(*painted_sets, f"model.weights={start}", f"keep_start={share}", "half=false")
+        code, _, err = falldet_command("train", "--out", name, *settings)
+        assert code == 0, err
+        states.append(read_model(Path(name) / "model.safetensors").detector.state_dict())
+    began, moved, kept = states
+    assert any(not torch.equal(began[name], moved[name]) for name in began)
+    for name in began:
+        torch.testing.assert_close(kept[name], torch.lerp(moved[name], began[name], 0.25))
+
+
+def test_of_a_cascade_only_what_the_file_gave_is_drawn_back(data):
+    options = load_config(FalldetConfig, RECIPES / "light_cascade.yaml", ()).config.model
+    weights = data("falldet/weights") / "nanodet_m.param"
+    detector, taken = started_detector(options.model_copy(update={"weights": weights}), CLASSES)
+    given = {name for name, _ in detector.named_parameters() if name.startswith(taken)}
+    assert {name.split(".")[0] for name in given} == {"backbone", "neck", "rpn_head"}
+    assert not any("deform" in name for name in given)
+
+
 def test_what_cannot_be_trained_is_a_line_and_leaves_nothing(
     falldet_command: Command, painted_sets: tuple[Path, Path], tmp_path: Path
 ):
@@ -224,12 +251,13 @@ def test_every_recipe_is_a_config_and_a_detector(recipe: str):
         losses = isinstance(detector, torch.nn.Module) and callable(detector.losses)
     assert losses
     million = sum(parameter.numel() for parameter in detector.parameters()) / 1e6
-    low, high = {"dense": (0.8, 1.1), "light": (3, 6), "mmdet": (0.8, 1.1)}.get(recipe, (60, 200))
+    sizes = {"light": (0.8, 1.1), "light_cascade": (3, 6), "mmdet": (0.8, 1.1)}
+    low, high = sizes.get(recipe, (60, 200))
     assert low < million < high
     light = isinstance(config.model, CascadeOptions) and isinstance(
         config.model.proposals, PersonProposalOptions
     )
-    if light or recipe == "dense":  # a frozen backbone must not be a random one
+    if light or recipe == "light":  # a frozen backbone must not be a random one
         assert config.model.weights is not None and config.model.weights.suffix == ".param"
 
 
