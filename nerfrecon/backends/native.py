@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from nerfrecon.backends.base import Colour, Pace, RayCamera, Rendered, StepReport, TrainingView
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.init import first_parameters
+from nerfrecon.native import load_native
 from nerfrecon.options import (
     CharbonnierOptions,
     DensityFieldOptions,
@@ -30,23 +30,6 @@ from nerfrecon.options import (
 from suite.errors import BackendUnavailable, BadInput, SuiteError
 
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
-
-
-def load_native() -> ModuleType:
-    """The extension module. Raises BackendUnavailable where it is not built or switched off."""
-    if os.environ.get("SUITE_PURE") == "1":
-        raise BackendUnavailable(
-            "the native backend", "SUITE_PURE=1 switches it off", "unset it, or take torch"
-        )
-    try:
-        from nerfrecon.native import _native  # pyright: ignore[reportAttributeAccessIssue] -- where it is not built
-    except ImportError as error:
-        raise BackendUnavailable(
-            "the native backend",
-            f"its extension module does not load ({error})",
-            "build it, or take backend torch",
-        ) from None
-    return _native
 
 
 class Evaluated(NamedTuple):
@@ -166,8 +149,8 @@ class NativeBackend:
         behind = np.asarray(background, np.float64)
         return Rendered(*self._core.render(camera.width, camera.height, lens, pose, behind))
 
-    def density(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Density per unit length at points of the unit cube; those outside are moved to its border."""
+    def density(self, points: np.ndarray) -> Float[np.ndarray, " n"]:
+        """Density per unit length at points (n, 3) of the unit cube; those outside move to its border."""
         if points.ndim != 2 or points.shape[1] != 3:
             raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
         return self._core.density(np.ascontiguousarray(points, np.float32))
@@ -183,7 +166,8 @@ class NativeBackend:
         jitter: Float32[np.ndarray, " rays"],
     ) -> tuple[Int64[np.ndarray, " bounds"], Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
         """Where each ray's samples start, and t and dt of the samples: `nerfrecon.render.march`."""
-        return self._core.march(origins, directions, jitter)
+        starts, t, dt = self._core.march(origins, directions, jitter)
+        return starts.view(np.int64), t, dt  # it comes as `long long`, which is another name for the same
 
     def rays(
         self, camera: RayCamera, pixels: Float32[np.ndarray, "n 2"]
@@ -197,18 +181,19 @@ class NativeBackend:
 
     def evaluate(
         self,
-        starts: Int64[np.ndarray, " bounds"],
-        origins: Float32[np.ndarray, "rays 3"],
-        directions: Float32[np.ndarray, "rays 3"],
-        t: Float32[np.ndarray, " n"],
-        dt: Float32[np.ndarray, " n"],
-        targets: Float32[np.ndarray, "rays 3"],
-        backgrounds: Float32[np.ndarray, "rays 3"],
+        starts: np.ndarray,
+        origins: np.ndarray,
+        directions: np.ndarray,
+        t: np.ndarray,
+        dt: np.ndarray,
+        targets: np.ndarray,
+        backgrounds: np.ndarray,
         gradients: bool = True,
     ) -> Evaluated:
         """What rays with given samples (ray r's at `starts[r] : starts[r + 1]`, near to far) see and cost.
 
-        BadInput for arrays of other shapes or types; they must be contiguous.
+        `starts` (rays + 1,) is int64; `t` and `dt` (samples,) and the others (rays, 3) float32, contiguous.
+        BadInput for arrays of other shapes or types.
         """
         try:
             found = self._core.evaluate(starts, origins, directions, t, dt, targets, backgrounds, gradients)
