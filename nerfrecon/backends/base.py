@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -126,6 +126,7 @@ class Rendered:
     opacity: Float[np.ndarray, "h w"]
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A field being trained. Same seed, same backend: the same bytes, whatever the number of threads."""
 

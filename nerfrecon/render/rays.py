@@ -23,6 +23,8 @@ from nerfrecon.render.random import Draw, torch_below, torch_uniform
 
 NEWTON_STEPS = 20
 LONGEST_NEWTON_STEP = 0.5
+Lens = tuple[float | int, ...]
+"""k1, k2, p1, p2, k3, k4, k5, k6, or the first of these."""
 
 
 class Rays(NamedTuple):
@@ -83,12 +85,12 @@ def camera_directions(camera: RayCamera, pixels: Float[np.ndarray, "n 2"]) -> Fl
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def distort(points: Float[np.ndarray, "n 2"], distortion: tuple[float, ...]) -> Float[np.ndarray, "n 2"]:
-    """Where OpenCV's lens (k1, k2, p1, p2, k3, k4, k5, k6) puts normalised image coordinates."""
+def distort(points: Float[np.ndarray, "n 2"], distortion: Lens) -> Float[np.ndarray, "n 2"]:
+    """Where OpenCV's lens puts normalised image coordinates."""
     return _distort(points, distortion)[0] if any(distortion) else points
 
 
-def undistort(points: Float[np.ndarray, "n 2"], distortion: tuple[float, ...]) -> Float[np.ndarray, "n 2"]:
+def undistort(points: Float[np.ndarray, "n 2"], distortion: Lens) -> Float[np.ndarray, "n 2"]:
     """The points that `distort` takes to these.
 
     Beyond the lens's fold, where there are none, the result is finite and of no meaning.
@@ -109,7 +111,7 @@ def undistort(points: Float[np.ndarray, "n 2"], distortion: tuple[float, ...]) -
     return found
 
 
-def _distort(points: np.ndarray, distortion: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _distort(points: np.ndarray, distortion: Lens) -> tuple[np.ndarray, np.ndarray]:
     """Distorted points and the derivative (n, 2, 2) of them by the points."""
     k1, k2, p1, p2, k3, k4, k5, k6 = (*distortion, *(0.0,) * (8 - len(distortion)))
     x, y = points[:, 0], points[:, 1]

@@ -223,7 +223,8 @@ def test_marches_are_those_of_the_reference_to_the_last_bit(cone: float):
     directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
     jitter = rng.random(300, dtype=np.float32)
     starts, t, dt = core.march(origins, directions, jitter)
-    wanted = march(*map(torch.from_numpy, (origins, directions, on)), sampling, torch.from_numpy(jitter))
+    o, d, cells, first = (torch.from_numpy(values) for values in (origins, directions, on, jitter))
+    wanted = march(o, d, cells, sampling, first)
     assert len(t) > 1000
     assert np.array_equal(starts, wanted.starts.numpy())
     assert np.array_equal(t, wanted.t.numpy())
