@@ -57,7 +57,8 @@ demo: $(STAMP)
 	$(BIN)/spine fit $(DEMO)/subject --out $(DEMO)/fit
 	$(BIN)/python -m imcls.digits $(DEMO)/digits-images
 	OMP_NUM_THREADS=1 $(BIN)/imcls train digits data.source.root=$(DEMO)/digits-images --out $(DEMO)/digits
-	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html"
+	OMP_NUM_THREADS=1 $(BIN)/falldet predict falldet/shipped/pictures/images --out $(DEMO)/falls
+	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html; people found: $(DEMO)/falls/drawn"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
 	  for page in fit digits; do $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/$$page/report.html"; done; \
 	fi

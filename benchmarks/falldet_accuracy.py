@@ -5,9 +5,9 @@ training.
 so that `falldet_cross` is the figure for other places. Thresholds are those on the models' cards, chosen on
 training clips that were held back. Pictures are scaled to the long side on the card.
 
-- `ap50_fallen`, `ap50_not_fallen`, `ap` (.50 to .95): at least .70, .72 and .38 are asked of the default
-model. - `false_fallen_rate`: share of people tagged lie, sit or danger who are called fallen; at most .10 is
-asked. - `train_cpu_h`: CPU hours of its training, from its card; at most 4 are asked.
+- `ap50_fallen`, `ap50_not_fallen`, `ap` (.50 to .95): at least .70, .72 and .38 are asked of the default.
+- `false_fallen_rate`: share of people tagged lie, sit or danger who are called fallen; at most .10 is asked.
+- `train_cpu_h`: CPU hours of its training, from its card; at most 4 are asked.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def run(data: Data) -> BenchmarkResult:
         for model in [at_size(model, LONG_PX) for model in shipped()]:
             file = Path(folder) / f"{model.card.name}.onnx"
             export(model, file, rgbs[:4])
-            session = open_model(str(file), 1)
+            session, _ = open_model(str(file), 1)
             own = images_per_cpu_s(lambda rgb, model=model: model.detect([rgb]), rgbs)
             other = images_per_cpu_s(lambda rgb, session=session: detect(session, rgb), rgbs)
             rows.append([f"{model.card.name}, {model.card.model.type}", own, other])
