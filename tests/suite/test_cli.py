@@ -212,8 +212,9 @@ entry(command)()
 
 def test_an_interrupt_is_one_line():
     code = """
-import time, click
+import signal, time, click
 from suite.cli import entry
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit it ignored
 @click.command()
 def command():
     click.echo("ready")
