@@ -89,10 +89,10 @@ def _native(config: NerfreconConfig, field: AnyField) -> Backend:
     if isinstance(field, BigMlpFieldOptions):
         raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
     common = (config.sampling, config.losses, train.optimiser)
-    more = {"seed": train.seed, "most_rays": train.batch.most_rays}
+    seed, most_rays = train.seed, train.batch.most_rays
     if isinstance(field, SdfFieldOptions):
-        return NativeSdfBackend(field, *common, **more)
-    return NativeBackend(field, *common, **more)
+        return NativeSdfBackend(field, *common, seed=seed, most_rays=most_rays)
+    return NativeBackend(field, *common, seed=seed, most_rays=most_rays)
 
 
 def _tcnn(config: NerfreconConfig, field: AnyField) -> Backend:

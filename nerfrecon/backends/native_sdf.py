@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from nerfrecon.backends.base import Colour, Pace, RayCamera, Rendered, StepReport, TrainingView
 from nerfrecon.backends.native import (
@@ -101,6 +101,17 @@ class NativeSdfBackend(NativeBackend):
         if points.ndim != 2 or points.shape[1] != 3:
             raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
         return self._core.sdf(np.ascontiguousarray(points, np.float32))
+
+    def fit(
+        self, points: Float32[np.ndarray, "n 3"], values: Float32[np.ndarray, " n"], rate: float | int
+    ) -> float:
+        """One step of Adam down the mean of |f - value|, which it returns; colours stay.
+
+        It shares the training's moments and levels (`pace`): start a training with `load_state`.
+        """
+        return self._core.fit(
+            np.ascontiguousarray(points), np.ascontiguousarray(values), rate, rate, self.pace.active_levels
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """As of NativeBackend, with sharpness, sphere and the running mean of normals."""

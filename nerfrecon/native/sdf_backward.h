@@ -148,6 +148,23 @@ inline bool write_tape(const SdfField& field, const SdfUnit& u, float* tape) {
     return !any(zeros != 0.0f);
 }
 
+// |f - target| of n points in u.x, u.y, u.z, a sum, with derivatives divided by `count`. No rays, no colours.
+inline double sdf_regress(const SdfField& field, SdfUnit& u, int n, const float* targets, float count, float* grad,
+                          float* tape, bool* finite) {
+    evaluate_samples(field, u, 0, n);
+    double loss = 0;
+    for (int s = 0; s < n; s++) {
+        const float off = u.f[s] - targets[s];
+        loss += __builtin_fabsf(off);
+        u.d_f[s] = (off > 0 ? 1.0f : off < 0 ? -1.0f : 0.0f) / count;
+    }
+    u.looked = n;
+    u.chosen = 0;
+    samples_backward(field, u, grad);
+    *finite = write_tape(field, u, tape);
+    return loss;
+}
+
 inline bool sdf_backward(const SdfField& field, SdfUnit& u, float* grad, float* tape) {
     sections_backward(field, u);
     colour_backward(field, u, grad);

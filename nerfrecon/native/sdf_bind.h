@@ -126,6 +126,14 @@ void bind_sdf(nb::module_& m) {
             b.core().sdf(points.data(), points.shape(0), out);
             return array;
         }, "points"_a.noconvert())
+        .def("fit", [](BoundSdf& b, const Matrix& points, const Vector& targets, float grid_lr, float network_lr,
+                       int active_levels) {
+            want(points.shape(1) == 3 && points.shape(0) == targets.shape(0), "points are (n, 3), targets (n)");
+            nb::gil_scoped_release release;
+            return b.core().fit(points.data(), targets.data(), points.shape(0),
+                                {grid_lr, network_lr, active_levels, 0});
+        }, "points"_a.noconvert(), "targets"_a.noconvert(), "grid_lr"_a, "network_lr"_a, "active_levels"_a)
+        .def("clear_optimiser", [](BoundSdf& b) { b.core().clear_optimiser(); })
         .def("update_occupancy", [](BoundSdf& b) {
             nb::gil_scoped_release release;
             b.core().update_occupancy();

@@ -202,20 +202,24 @@ void SdfCore::render(const Camera& camera, const float* background, float* rgb, 
     run_chunks(*rays, camera.width * camera.height, false, false);
 }
 
+void SdfCore::place(SdfUnit& u, const float* points, int n) {
+    float* to[3] = {u.x, u.y, u.z};
+    for (int c = 0; c < 3; c++) {
+        for (int s = 0; s < n; s++) {
+            const float p = points[3 * size_t(s) + c];
+            to[c][s] = p > 0 ? std::min(p, 1.0f) : 0;  // NaN becomes 0
+        }
+        std::fill_n(to[c] + n, 16, 0.0f);
+    }
+}
+
 void SdfCore::sdf(const float* points, size_t n, float* out) {
     const size_t at_once = kSdfUnitSamples;
     pool_.run(int((n + at_once - 1) / at_once), [&](int task, int thread) {
         SdfUnit& u = units_[thread]->unit;
         const size_t begin = task * at_once;
         const int count = int(std::min(at_once, n - begin));
-        float* to[3] = {u.x, u.y, u.z};
-        for (int c = 0; c < 3; c++) {
-            for (int s = 0; s < count; s++) {
-                const float p = points[3 * (begin + s) + c];
-                to[c][s] = p > 0 ? std::min(p, 1.0f) : 0;  // NaN becomes 0
-            }
-            std::fill_n(to[c] + count, 16, 0.0f);
-        }
+        place(u, points + 3 * begin, count);
         kernels_.values(field_, u, count);
         std::copy_n(u.f, count, out + begin);
     });

@@ -44,6 +44,10 @@ class SdfCore {
     void render(const Camera&, const float* background, float* rgb, float* depth, float* opacity);
     void sdf(const float* points, size_t n, float* out);
     void update_occupancy();
+    // One step of Adam down the mean of |f - target| over points (n, 3) in the cube, which it returns; the colours
+    // stay as they are. The optimiser is that of the training: clear it before and behind a fit.
+    double fit(const float* points, const float* targets, size_t n, const Pace&);
+    void clear_optimiser();
     // As Core::look; the gradients of all tensors and, last, of log s.
     double look(Rays&, int count, const std::vector<float*>& grads);
 
@@ -68,6 +72,9 @@ class SdfCore {
     void count_normals(Rays&, int rays);
     void sum_weight_gradients();
     void set_terms(double normals);
+    void improve(const Pace&);  // by the tapes and the summed gradient of the weights
+    AdamRates adam_rates(float rate) const;
+    void place(SdfUnit&, const float* points, int n);
     Settings looking() const;  // with steps that follow the sharpness
 
     Settings settings_;

@@ -77,6 +77,9 @@ struct SdfKernels {
     void (*forward)(const SdfField&, SdfUnit&, float stop);
     // Adds to `grad` and writes the tape of u.tape_points(); false where a gradient is not finite.
     bool (*backward)(const SdfField&, SdfUnit&, float* grad, float* tape);
+    // Sum of |f - target| of n points, as `values`; derivatives by f are +-1 / count. Then as `backward`.
+    double (*regress)(const SdfField&, SdfUnit&, int n, const float* targets, float count, float* grad, float* tape,
+                      bool* finite);
 };
 
 const SdfKernels& sdf_kernels(const char* name);  // of the tables of Kernels

@@ -28,7 +28,7 @@ namespace nerf {
 
 extern const SdfKernels NERF_JOIN(sdf_kernels_, NERF_ISA);
 const SdfKernels NERF_JOIN(sdf_kernels_, NERF_ISA) = {
-    NERF_TEXT(NERF_ISA), sdf_pack, sdf_values, sdf_forward, sdf_backward,
+    NERF_TEXT(NERF_ISA), sdf_pack, sdf_values, sdf_forward, sdf_backward, sdf_regress,
 };
 
 }  // namespace nerf

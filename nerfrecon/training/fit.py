@@ -124,7 +124,7 @@ class Fit:
         scale = self.config.picture_scale * picture_scale_at(train, progress)
         if scale != self.course.picture_scale:
             self._set_pictures(self.backend, scale)
-        self.backend.pace = pace_at(field, train, own, self.course.step)
+        self.backend.pace = pace_at(field, train, own, self.course.step - self.course.phase_step)
         if isinstance(self.backend, (TorchBackend, NativeSdfBackend)):
             self.backend.sharpness = sharpness_at(field, own)
         due = sum(progress >= share for share in self.config.visibility.at)
