@@ -11,6 +11,7 @@ from ball_views import OPTIMISER, SAMPLING, SDF, ball_views, camera
 
 from nerfrecon.backends.base import Pace
 from nerfrecon.backends.torch import TorchBackend
+from nerfrecon.fields.from_density import distance_of, fit_distance
 from nerfrecon.fields.sdf import SdfField
 from nerfrecon.options import (
     CharbonnierOptions,
@@ -302,6 +303,22 @@ def test_it_learns_the_balls():
     assert middle[0] < -0.1 and middle[1] < 0 < 0.1 < middle[2]
     surface = 0.5 + 0.22 * np.array([[-1, 0, 0.0], [0, -0.6, 0.8], [0, 0, 1]])
     assert np.abs(core.sdf(surface.astype(np.float32))).max() < 0.03
+
+
+def test_it_fits_an_opened_shell():
+    # The shape that a start from a sphere closes: a cup, seen into.
+    x, y, z = np.meshgrid(*[(np.arange(48) + 0.5) / 48 - 0.5] * 3, indexing="ij")
+    r = np.sqrt(x**2 + y**2 + z**2)
+    distance = distance_of(((r > 0.2) & (r < 0.32) & (x < 0.1)).transpose(2, 1, 0))
+    grid = GridOptions(levels=6, log2_table=14, coarsest_resolution=8, finest_resolution=48)
+    core = NativeSdfBackend(SdfFieldOptions(grid=grid), SAMPLING, LossOptions(), OPTIMISER, threads=2)
+    inside = np.array([[0.5, 0.5, 0.5], [0.7, 0.5, 0.5], [0.24, 0.5, 0.5]], np.float32)
+    assert core.sdf(inside)[0] < -0.2  # closed
+    colours = core.state()["colour_mlp.0"]
+    assert fit_distance(core, distance, steps=150) < 2e-3
+    f = core.sdf(inside)
+    assert f[0] > 0.03 and f[1] > 0.03 and f[2] < -0.02
+    assert np.array_equal(core.state()["colour_mlp.0"], colours)
 
 
 def test_a_step_that_is_not_finite_changes_nothing():
