@@ -11,7 +11,8 @@ out; configs/surface.yaml. Meshes and scores: `benchmarks._nerf_surface`; needs 
 - `step_ratio`: CPU time of an SDF step by that of a density step of as many kept samples on the trained boot,
   in turns; at most 1.2 is asked.
 
-CPU-seconds are the process's own, start from a density field included; pictures, judging and meshing are not.
+CPU-seconds are those of all steps and of the start from a density field; pictures, looks and meshing are not
+in them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from nerfrecon.train import train
 from nerfrecon.training.carving import first_cells
 from nerfrecon.training.views import training_views
 from suite.config import load_config
+from suite.geometry.ply import write_ply
 from suite.report.metric import Metric
 from suite.report.table import Table
 from suite.run import Run
@@ -44,6 +46,7 @@ from suite.run import Run
 RECIPE = Path(train.__code__.co_filename).parent / "configs" / "surface.yaml"
 HELD_OUT_EVERY = 9
 SHARES = (0.005, 0.01)
+CAPTURE = CaptureOptions()
 BOOT_CPU_S, SHOE_CPU_S = 200.0, 300.0
 ROUNDS, STEPS = 6, 16
 
@@ -54,7 +57,6 @@ class Reached(NamedTuple):
     cpu_s: float
     psnr: float
     agreement: Agreement
-    faces: int
     config: NerfreconConfig
     run: Path
 
@@ -89,27 +91,33 @@ def run(data: Data) -> BenchmarkResult:
 
 
 def reached(subject: Subject, folder: Path, cpu_s: float, overrides: tuple[str, ...] = ()) -> Reached:
-    """Photograph, train, mesh and score; the capture and the run are left in `folder`."""
-    options = CaptureOptions()
-    scene_folder = folder / "scene"
-    if not scene_folder.exists():
-        simulate(subject, scene_folder, options)
-    given = (f"scene={scene_folder}", f"train.cpu_s={cpu_s}", f"train.hold_out_every={HELD_OUT_EVERY}")
+    """Photograph, train, mesh and score; the capture, the run and in it mesh.ply are left in `folder`."""
+    if not (folder / "scene").exists():
+        simulate(subject, folder / "scene", CAPTURE)
+    given = (
+        f"scene={folder / 'scene'}",
+        f"train.cpu_s={cpu_s}",
+        f"train.hold_out_every={HELD_OUT_EVERY}",
+    )
     loaded = load_config(NerfreconConfig, RECIPE, (*given, *overrides))
     with Run.create(folder / "run", config=loaded) as made:
         judged = train(loaded.config, made)
-        run_folder = made.folder
-    scene = read_scene(scene_folder)
-    field = read_checkpoint(run_folder / "field.safetensors")
-    backend = sdf_backend(loaded.config)
-    backend.load_state(field.state)
-    learned, _ = scene.split(HELD_OUT_EVERY)
-    n = loaded.config.sampling.occupancy_resolution
-    hull = first_cells(scene, learned, loaded.config.sampling, 1.0).reshape((n,) * 3)
-    mesh = largest_surface(backend.sdf, hull, np.linalg.inv(scene.T_unit_world))
-    found = agreement(mesh, subject, cameras_around(subject, options), learned, SHARES)
     psnr = float(np.mean([one.psnr for one in judged]))
-    return Reached(cpu_s, psnr, found, len(mesh.faces), loaded.config, run_folder)
+    return Reached(cpu_s, psnr, scored(subject, made.folder, loaded.config), loaded.config, made.folder)
+
+
+def scored(subject: Subject, run: Path, config: NerfreconConfig) -> Agreement:
+    """The surface of a run's field, written as mesh.ply into it, and its agreement with the truth."""
+    assert config.scene is not None
+    scene = read_scene(config.scene)
+    backend = sdf_backend(config)
+    backend.load_state(read_checkpoint(run / "field.safetensors").state)
+    learned, _ = scene.split(HELD_OUT_EVERY)
+    n = config.sampling.occupancy_resolution
+    hull = first_cells(scene, learned, config.sampling, 1.0).reshape((n,) * 3)
+    mesh = largest_surface(backend.sdf, hull, np.linalg.inv(scene.T_unit_world))
+    write_ply(run / "mesh.ply", mesh)
+    return agreement(mesh, subject, cameras_around(subject, CAPTURE), learned, SHARES)
 
 
 def sdf_backend(config: NerfreconConfig) -> NativeSdfBackend:
@@ -126,8 +134,8 @@ def step_ratio(one: Reached) -> tuple[float, float, float]:
     """
     config = one.config
     assert isinstance(config.field, SdfFieldOptions)
-    scene = read_scene(config.scene) if config.scene is not None else None
-    assert scene is not None
+    assert config.scene is not None
+    scene = read_scene(config.scene)
     views = training_views(scene, scene.split(HELD_OUT_EVERY)[0], 1.0)
     sdf = sdf_backend(config)
     sdf.load_state(read_checkpoint(one.run / "field.safetensors").state)
