@@ -130,7 +130,7 @@ def step_ratio(one: Reached) -> tuple[float, float, float]:
     """CPU time of an SDF step by that of a density step, and both in ms: medians of rounds in turns.
 
     Both with 16 levels and 16384 kept samples a step, the occupancy looked at every 16 steps; the density
-    field first trains for 512 steps.
+    field first trains for 256 steps.
     """
     config = one.config
     assert isinstance(config.field, SdfFieldOptions)
@@ -146,7 +146,7 @@ def step_ratio(one: Reached) -> tuple[float, float, float]:
         backend.set_views(views)
         backend.pace = Pace(grid_lr=1e-3, network_lr=2e-4, samples=16384)
     density.pace = Pace(grid_lr=1e-2, network_lr=2e-3, samples=16384)
-    density.steps(512)
+    density.steps(256)
     sdf.steps(STEPS)  # the running means of samples a ray
     times: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
