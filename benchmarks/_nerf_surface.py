@@ -49,7 +49,7 @@ def largest_surface(
 
     n = COARSE * FINER
     coarse = sdf(_lattice(COARSE)).reshape((COARSE,) * 3)
-    f = zoom(coarse, FINER, order=1, mode="nearest", grid_mode=True)
+    f = np.ascontiguousarray(zoom(coarse, FINER, order=1, mode="nearest", grid_mode=True))
     cells = len(hull)
     places = ((np.arange(n) + 0.5) / n * cells).astype(int)
     allowed = hull[np.ix_(places, places, places)]
