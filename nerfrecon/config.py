@@ -28,6 +28,8 @@ class DensityStart(Config):
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Its share of the training."""
+    samples: Count = 4096
+    """That survive, a step: many small steps clear the fog sooner than few large ones."""
     threshold: Positive = 30.0
     """Density per unit length from which a cell counts as filled."""
     resolution: Annotated[int, Field(ge=16, le=256)] = 128

@@ -12,6 +12,7 @@ machine.
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,7 @@ def _density_first(fit: Fit, config: NerfreconConfig, field: SdfFieldOptions, st
     fit.begin(_backend(config, density), density, state)
     fit.go_on(config.start.share)
     assert fit.backend is not None
+    before = time.process_time()
     with status("Fitting a signed distance to the density"):
         begun = begin(
             fit.backend,
@@ -93,11 +95,12 @@ def _density_first(fit: Fit, config: NerfreconConfig, field: SdfFieldOptions, st
             fit.learned,
             config.picture_scale,
             config.train.seed,
-            config.sampling.occupancy_resolution,
+            config.sampling,
         )
     wrong = f"{begun.wrong_share:.1%} of the points off the surface on its wrong side"
+    fit.course.cpu_s += time.process_time() - before  # it is a part of the budget
     fit.course.notes.append(f"began as the surface of a density field ({wrong})")
-    fit.course.phase = "field"
+    fit.course.phase, fit.course.phase_step = "field", fit.course.step
     fit.begin(_backend(config), field, begun.state)
     if config.sampling.empty_space and config.sampling.carve:
         fit.backend.restrict(begun.cells)

@@ -6,6 +6,8 @@ interior stays a dark cap. A density field finds such an interior within seconds
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
@@ -16,7 +18,7 @@ from nerfrecon.fields.sdf import SdfField
 from nerfrecon.render.random import Draw, torch_uniform
 from suite.errors import BadInput
 
-FIT_BATCH = 2048
+FIT_BATCH = 4096
 FIT_RATE = 1e-2
 JUDGED = 1 << 15
 NEAR_SHARE = 0.5
@@ -61,21 +63,60 @@ def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"
     return (distance / len(solid)).astype(np.float32)
 
 
+class Fittable(Protocol):
+    """A signed distance that can be moved towards given values."""
+
+    def fit(
+        self, points: Float32[np.ndarray, "n 3"], values: Float32[np.ndarray, " n"], rate: float
+    ) -> float:
+        """One step of Adam down the mean of |f - value|, which it returns."""
+        ...
+
+    def sdf(self, points: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, " n"]:
+        """Signed distance at points."""
+        ...
+
+
+class TorchFit:
+    """An SdfField as a Fittable: its first `levels` levels and its network learn, its colours do not."""
+
+    def __init__(self, field: SdfField, levels: int | None = None) -> None:
+        self.field = field
+        field.grid.active = len(field.grid.layout.levels) if levels is None else levels
+        self._optimiser = torch.optim.Adam([field.grid.table, *field.sdf_mlp.parameters()], eps=1e-15)
+
+    def fit(
+        self, points: Float32[np.ndarray, "n 3"], values: Float32[np.ndarray, " n"], rate: float
+    ) -> float:
+        """One step, as Fittable says."""
+        self._optimiser.param_groups[0]["lr"] = rate
+        device = self.field.centre.device
+        found = self.field.sdf(torch.from_numpy(points).to(device))[0]
+        loss = (found - torch.from_numpy(values).to(device)).abs().mean()
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        return loss.item()
+
+    def sdf(self, points: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, " n"]:
+        """Signed distance at points."""
+        with torch.no_grad():
+            return self.field.sdf(torch.from_numpy(points).to(self.field.centre.device))[0].cpu().numpy()
+
+
 def fit_distance(
-    field: SdfField, distance: Float32[np.ndarray, "r r r"], steps: int = 300, seed: int = 0
+    field: Fittable, distance: Float32[np.ndarray, "r r r"], steps: int = 300, seed: int = 0
 ) -> float:
-    """Fit `field.sdf` to a grid of distances at cell centres (z, y, x); colours are left alone.
+    """Fit `field` to a grid of distances at cell centres (z, y, x); colours are left alone.
 
     Half of the points lie near the surface, where the error counts most; far from it the fit is to the
     distance all the same, so that sections there stay clear. Returns the share of points on the wrong side of
     the surface, of those further than a cell from it: a mean error hides a closed opening.
     """
-    device = field.centre.device
-    grid = torch.from_numpy(distance).to(device)
+    grid = torch.from_numpy(distance)
     band = torch.nonzero((grid.abs() < NEAR_CELLS / len(grid)).reshape(-1))[:, 0]
-    optimiser = torch.optim.Adam([field.grid.table, *field.sdf_mlp.parameters()], FIT_RATE, eps=1e-15)
     draws = (Draw.CELL_X, Draw.CELL_Y, Draw.CELL_Z)
-    numbers = torch.arange(FIT_BATCH, device=device)
+    numbers = torch.arange(FIT_BATCH)
     for step in range(steps):
         points = torch.stack([torch_uniform(seed, step, numbers, which) for which in draws], 1)
         if len(band):
@@ -86,16 +127,10 @@ def fit_distance(
                 [cells % len(grid), cells // len(grid) % len(grid), cells // len(grid) ** 2], 1
             )
             points[:near] = (corner + points[:near]) / len(grid)
-        for group in optimiser.param_groups:
-            group["lr"] = FIT_RATE * 0.05 ** (step / steps)
-        loss = (field.sdf(points)[0] - look_up(grid, points)).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    numbers = torch.arange(JUDGED, device=device)
+        field.fit(points.numpy(), look_up(grid, points).numpy(), FIT_RATE * 0.05 ** (step / steps))
+    numbers = torch.arange(JUDGED)
     points = torch.stack([torch_uniform(seed, steps, numbers, which) for which in draws], 1)
-    with torch.no_grad():
-        wanted, found = look_up(grid, points), field.sdf(points)[0]
+    wanted, found = look_up(grid, points), torch.from_numpy(field.sdf(points.numpy()))
     clear = wanted.abs() > 1 / len(grid)
     return ((wanted > 0) != (found > 0))[clear].double().mean().item()
 

@@ -22,6 +22,8 @@ class Course:
     steps_refused: int = 0
     phase: str = "field"
     """`density` while a density field goes before a signed distance."""
+    phase_step: int = 0
+    """The first step of this phase: an optimiser that begins anew warms up anew."""
     looks: int = 0
     hidden: int = 0
     """How often cells that nobody sees were given up."""

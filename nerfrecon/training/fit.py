@@ -8,11 +8,13 @@ import json
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nerfrecon.backends.base import Backend, StepReport
+from nerfrecon.backends.native_sdf import NativeSdfBackend
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import AnyField, Checkpoint, write_checkpoint
 from nerfrecon.config import NerfreconConfig
@@ -123,8 +125,11 @@ class Fit:
         scale = self.config.picture_scale * picture_scale_at(train, progress)
         if scale != self.course.picture_scale:
             self._set_pictures(self.backend, scale)
-        self.backend.pace = pace_at(field, train, own, self.course.step)
-        if isinstance(self.backend, TorchBackend):
+        pace = pace_at(field, train, own, self.course.step - self.course.phase_step)
+        if self.course.phase == "density" and self.config.start is not None:
+            pace = replace(pace, samples=self.config.start.samples)
+        self.backend.pace = pace
+        if isinstance(self.backend, (TorchBackend, NativeSdfBackend)):
             self.backend.sharpness = sharpness_at(field, own)
         due = sum(progress >= share for share in self.config.visibility.at)
         if self.course.hidden < due and self.course.phase == "field":

@@ -25,13 +25,17 @@ def seen_cells(
     resolution: int,
     surfaces: Sequence[Rendered] | None = None,
     margin: float | int = 0.0,
+    among: Bool[np.ndarray, " cells"] | None = None,
 ) -> Bool[np.ndarray, " cells"]:
-    """Cells that a camera sees; `surfaces` are renderings, `margin` is a length behind them that stays."""
+    """Cells that a camera sees; `surfaces` are renderings, `margin` is a length behind them that stays.
+
+    `among` says which cells are looked at; the others count as not seen.
+    """
     seen = np.zeros(resolution**3, bool)
     radius = 3**0.5 / 2 / resolution
     for number, camera in enumerate(cameras):
         reach = None if surfaces is None else _reach(surfaces[number], margin + radius)
-        open_ = np.flatnonzero(~seen)
+        open_ = np.flatnonzero(~seen if among is None else ~seen & among)
         for cells in np.array_split(open_, max(1, -(-len(open_) // CELLS_AT_ONCE))):
             seen[cells[_sees(camera, _centres(cells, resolution), reach, radius)]] = True
     return seen

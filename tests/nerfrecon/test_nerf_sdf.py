@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nerfrecon.fields.from_density import distance_of, fit_distance, look_up, solid_cells
+from nerfrecon.fields.from_density import TorchFit, distance_of, fit_distance, look_up, solid_cells
 from nerfrecon.fields.schedule import scheduled_sharpness
 from nerfrecon.fields.sdf import SdfField, section_thickness
 from nerfrecon.ops.compositing import weigh
@@ -220,7 +220,7 @@ def test_it_begins_as_an_opened_shell():
     )
     before = field.sdf(torch.tensor([[0.5, 0.5, 0.5]]))[0]
     assert before < -0.2  # closed, as any start from a sphere
-    wrong = fit_distance(field, distance, steps=150)
+    wrong = fit_distance(TorchFit(field), distance, steps=150)
     assert wrong < 1e-3
     points = torch.tensor(
         [[0.5, 0.5, 0.5], [0.4, 0.45, 0.5], [0.6, 0.5, 0.5], [0.7, 0.5, 0.5], [0.24, 0.5, 0.5]]

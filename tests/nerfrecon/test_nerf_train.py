@@ -134,10 +134,14 @@ def _save_some(options, run, scene):
     fit.save()
 
 
-def test_a_signed_distance_begins_from_a_density(scene, tmp_path):
+@pytest.mark.parametrize("backend", ["torch", "native"])
+def test_a_signed_distance_begins_from_a_density(scene, tmp_path, backend):
+    if backend == "native":
+        pytest.importorskip("nerfrecon.native._native", reason="the native core is not built")
     options = config(
         scene,
         steps=96,
+        train={"backend": backend},
         field={"type": "sdf", "grid": GRID, "active": {"first": 3}},
         start={"share": 0.6, "resolution": 32, "fit_steps": 40, "threshold": 2.0},
         visibility={"at": [0.8]},
