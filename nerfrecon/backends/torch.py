@@ -297,13 +297,19 @@ class TorchBackend:
         if isinstance(self.field, SdfField):
             share = self.field.options.normal_share
             drawn = drawn_for_normals(samples, self.seed, self._step, share)
-        chosen = visible(self.field, samples, self.sampling.stop)
+        chosen = self._needed(samples)
         samples = samples.subset(chosen)
         if rays.origins.requires_grad:
             points = rays.origins[samples.ray] + samples.t[:, None] * rays.directions[samples.ray]
             samples = samples._replace(points=points.clamp(0, 1))
         drawn = None if drawn is None else drawn[chosen]
         return marched, see(self.field, samples, rays.directions, background, self.sampling.stop, drawn)
+
+    def _needed(self, samples: Samples) -> Tensor:
+        """The samples before their rays' ends; where no ray ever ends, all of them, unasked."""
+        if not self.sampling.stop:
+            return torch.ones_like(samples.joined)
+        return visible(self.field, samples, self.sampling.stop)
 
     def _points_loss(self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int) -> Tensor:
         """Depth against points found with the poses, along rays of their own."""

@@ -14,7 +14,7 @@ from nerfrecon.scene import Scene
 from nerfrecon.training.views import ray_camera, training_views, usable_scale
 from nerfrecon.training.visibility import seen_cells
 
-MASK_PX = 256
+MASK_PX, SURFACE_PX = 256, 64
 """Longest side of the masks that carve, and of the renderings that say what is hidden."""
 
 
@@ -31,7 +31,7 @@ def first_cells(
             view = scene.views[number]
             if view.mask_path is not None and view.mask_shows == "usable":
                 continue  # says nothing of where the object is
-            (picture,) = training_views(scene, [number], _small(scene, number, scale))
+            (picture,) = training_views(scene, [number], _small(scene, number, scale, MASK_PX))
             if picture.pixels.shape[2] == 4:
                 cameras.append(picture.camera)
                 masks.append(picture.pixels[..., 3] > 0)
@@ -49,14 +49,14 @@ def visible_cells(
     margin_cells: float | int,
 ) -> Bool[np.ndarray, " cells"]:
     """Cells that a training ray reaches before it ends at what `backend` has learned."""
-    cameras = [ray_camera(scene, view, _small(scene, view, scale)) for view in views]
+    cameras = [ray_camera(scene, view, _small(scene, view, scale, SURFACE_PX)) for view in views]
     surfaces = [backend.render(camera, (0.0, 0.0, 0.0)) for camera in cameras]
     return seen_cells(cameras, resolution, surfaces, margin_cells / resolution)
 
 
-def _small(scene: Scene, view: int, scale: float | int) -> float:
+def _small(scene: Scene, view: int, scale: float | int, most_px: int) -> float:
     camera = scene.views[view].camera
-    return usable_scale(scene, view, min(scale, MASK_PX / max(camera.width, camera.height)))
+    return usable_scale(scene, view, min(scale, most_px / max(camera.width, camera.height)))
 
 
 def _in_box(scene: Scene, resolution: int) -> np.ndarray:

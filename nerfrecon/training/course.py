@@ -12,7 +12,7 @@ from nerfrecon.options import TrainOptions
 
 @dataclass
 class Course:
-    """Steps and CPU-seconds spent, what is done of what is due once, and a line of figures for each look."""
+    """Steps and CPU-seconds spent (of all that the training does but looks), what is done of what is due once, and a line of figures for each look."""
 
     step: int = 0
     cpu_s: float | int = 0.0
@@ -40,9 +40,8 @@ class Course:
         return min(max(shares), 1.0)
 
     def add(self, report: StepReport) -> None:
-        """Take in what a run of steps did."""
+        """Take in what a run of steps did; its time is counted by whoever had it run."""
         self.step += report.steps + report.steps_refused
-        self.cpu_s += report.cpu_s
         self.rays += report.rays
         self.samples_marched += report.samples_marched
         self.samples_kept += report.samples_kept

@@ -7,7 +7,8 @@ import io
 import json
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +77,19 @@ class Fit:
             backend.load_state(state)
         sampling = self.config.sampling
         if sampling.empty_space and (state is None or "occupancy.value" not in state):
-            backend.restrict(first_cells(self.scene, self.learned, sampling, self.config.picture_scale))
+            with self._on_the_clock():
+                backend.restrict(first_cells(self.scene, self.learned, sampling, self.config.picture_scale))
 
     def go_on(self, until: float | int) -> None:
         """Train until this share of the budget is spent. Raises Stopped."""
         ticks = self._ticks()
         while (progress := self.progress) < until:
             next(ticks, None)
-            self._prepare(progress, until)
+            with self._on_the_clock():
+                self._prepare(progress, until)
             self._look_if_due(progress)
-            self._run_block()
+            with self._on_the_clock():
+                self._run_block()
             if self._interrupts.signal_number:
                 self.save()
                 raise Stopped(self._interrupts.signal_number, self.folder / CHECKPOINT, self.course.step)
@@ -113,6 +117,13 @@ class Fit:
         """The figures of all looks."""
         with atomic_write(path, "w") as stream:
             json.dump(self.course.history, stream, indent=1)
+
+    @contextmanager
+    def _on_the_clock(self) -> Iterator[None]:
+        """What is done here is paid from the budget: all but looks, checkpoints and reports."""
+        before = time.process_time()
+        yield
+        self.course.cpu_s += time.process_time() - before
 
     def _prepare(self, progress: float | int, until: float | int) -> None:
         """What is due: pictures of another size, rates, levels, batch, sharpness, cells that are hidden."""
