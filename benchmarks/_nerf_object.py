@@ -26,7 +26,7 @@ AMBIENT, MARGIN = 0.45, 0.04
 
 
 def render_object(data: Data, folder: Path) -> Path:
-    """Write pictures and transforms.json into `folder`, where they are not there yet; its box is the object's."""
+    """Write pictures and transforms.json into `folder`, unless they are there; the box is the object's."""
     if not (folder / "transforms.json").is_file():
         mesh = _Mesh(data("nerfrecon/spot_bob"))
         views = []

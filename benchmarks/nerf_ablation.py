@@ -9,8 +9,8 @@ A rendered object with exact poses (`_nerf_object`), every 8th view held out, ea
 - (c) a hash grid and tiny networks in PyTorch instead, all filters on;
 - (d) the same field in the fused core.
 
-Figures: `filters_speedup` (a)/(b), at least 4 asked; `grid_speedup` (b)/(c), at least 2; `grid_gain_db` (c) - (b)
-when (b) has spent its budget, at least 1; `core_speedup` (c)/(d), at least 10. A variant that has not reached
+Figures: `filters_speedup` (a)/(b), at least 4 asked; `grid_speedup` (b)/(c), at least 2; `grid_gain_db`
+(c) - (b) when (b) has spent its budget, at least 1; `core_speedup` (c)/(d), at least 10. A variant that has not reached
 25 dB within its budget counts with the budget, so that ratios are bounds; the table says so.
 The second table switches off one filter at a time in (d).
 

@@ -12,7 +12,10 @@ from nerfrecon.options import TrainOptions
 
 @dataclass
 class Course:
-    """Steps and CPU-seconds spent (of all that the training does but looks), what is done of what is due once, and a line of figures for each look."""
+    """What is spent, what is done of what is due once, and a line of figures for each look.
+
+    `cpu_s` is of all that a training does but looks and checkpoints.
+    """
 
     step: int = 0
     cpu_s: float | int = 0.0
