@@ -6,9 +6,9 @@ sample that is marched is trained on. They take turns; each figure is the least 
 thread.
 
 - `speedup_fp32`, `speedup_bf16`: CPU time a sample of PyTorch by that of the core; at least 10 and 15 asked.
-- `roofline_fp32`, `roofline_bf16`: the least time that the step's multiply-adds and its reads and writes of the
-  table could take, by the time that it takes; at least .60 of bf16 asked. Peaks are measured in the same run:
-  multiply-adds on registers, and the rows of these very points read, and added to, in their order.
+- `roofline_fp32`, `roofline_bf16`: the least time that the step's multiply-adds and its reads and writes of
+  the table could take, by the time that it takes; at least .60 of bf16 asked. Peaks are measured in the same
+  run: multiply-adds on registers, and the rows of these very points read, and added to, in their order.
 
 bf16 is measured where the machine has AVX-512-BF16. The second table says where the core's time goes.
 """

@@ -31,8 +31,8 @@ _LABELS = {
 }
 _MEASURED = (
     "PSNR is of a whole picture, in dB of the colours' range; the figure is the mean over views. SSIM is of "
-    "windows of 11 px (Wang et al. 2004), a mean over channels. CPU-seconds are of all threads, and of all "
-    "that a training does, reading pictures and carving too, but for looks, checkpoints and this page."
+    "windows of 11 px (Wang et al. 2004), a mean over channels. CPU-seconds are of all threads, and of "
+    "carving, visibility and steps; reading pictures, looks, checkpoints and this page are not in them."
 )
 
 

@@ -14,7 +14,7 @@ from nerfrecon.options import TrainOptions
 class Course:
     """What is spent, what is done of what is due once, and a line of figures for each look.
 
-    `cpu_s` is of all that a training does but looks and checkpoints.
+    `cpu_s` is of steps, carving and visibility; reading pictures, looks and checkpoints are not in it.
     """
 
     step: int = 0

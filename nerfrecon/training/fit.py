@@ -85,8 +85,7 @@ class Fit:
         ticks = self._ticks()
         while (progress := self.progress) < until:
             next(ticks, None)
-            with self._on_the_clock():
-                self._prepare(progress, until)
+            self._prepare(progress, until)
             self._look_if_due(progress)
             with self._on_the_clock():
                 self._run_block()
@@ -120,7 +119,7 @@ class Fit:
 
     @contextmanager
     def _on_the_clock(self) -> Iterator[None]:
-        """What is done here is paid from the budget: all but looks, checkpoints and reports."""
+        """What is done here is paid from the budget: all but reading pictures, looks and checkpoints."""
         before = time.process_time()
         yield
         self.course.cpu_s += time.process_time() - before
@@ -147,7 +146,8 @@ class Fit:
         sampling, margin = self.config.sampling, self.config.visibility.margin_cells
         if sampling.dynamic_visibility and sampling.empty_space:
             resolution, scale = sampling.occupancy_resolution, self.config.picture_scale
-            backend.restrict(visible_cells(backend, self.scene, self.learned, resolution, scale, margin))
+            with self._on_the_clock():
+                backend.restrict(visible_cells(backend, self.scene, self.learned, resolution, scale, margin))
 
     def _set_pictures(self, backend: Backend, scale: float | int) -> None:
         backend.set_views(training_views(self.scene, self.learned, scale))

@@ -14,7 +14,7 @@ from ball_views import BALLS, ball_views, cast, write_ball_scene
 from PIL import Image
 from scene_folders import known_scene, write_colmap, write_transforms
 
-import nerfrecon.backends.torch as torch_module
+import nerfrecon.backends.torch_renderer as renderer_module
 import nerfrecon.training.fit as fit_module
 from nerfrecon.backends.base import Rendered
 from nerfrecon.backends.torch import TorchBackend
@@ -221,7 +221,9 @@ def test_what_users_get_wrong_is_one_line(scene, tmp_path, monkeypatch):
     write_transforms(clear, known_scene(4))
     Image.fromarray(np.zeros((48, 64, 4), np.uint8)).save(clear / "images/0001.png")
     assert "transparent everywhere" in refused(config(clear))
-    monkeypatch.setattr(torch_module, "updated", lambda old, *_: old._replace(occupied=old.occupied & False))
+    monkeypatch.setattr(
+        renderer_module, "updated", lambda old, *_: old._replace(occupied=old.occupied & False)
+    )
     assert "no ray meets an occupied cell" in refused(config(scene))
 
 
