@@ -18,8 +18,9 @@ from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import AnyField, Checkpoint, write_checkpoint
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.evaluate import judge_views
+from nerfrecon.options import SamplingOptions
 from nerfrecon.scene import Scene
-from nerfrecon.training.carving import first_cells, visible_cells
+from nerfrecon.training.carving import first_cells, passed_cells, visible_cells
 from nerfrecon.training.course import Course
 from nerfrecon.training.preview import side_by_side
 from nerfrecon.training.schedule import pace_at, picture_scale_at, sharpness_at
@@ -78,7 +79,14 @@ class Fit:
         sampling = self.config.sampling
         if sampling.empty_space and (state is None or "occupancy.value" not in state):
             with self._on_the_clock():
-                backend.restrict(first_cells(self.scene, self.learned, sampling, self.config.picture_scale))
+                backend.restrict(self._first_cells(sampling))
+
+    def _first_cells(self, sampling: SamplingOptions) -> np.ndarray:
+        cells = first_cells(self.scene, self.learned, sampling, self.config.picture_scale)
+        if self.config.visibility.lines_of_sight:
+            margin = self.config.visibility.margin_cells
+            cells &= ~passed_cells(self.scene, self.learned, sampling.occupancy_resolution, margin)
+        return cells
 
     def go_on(self, until: float | int) -> None:
         """Train until this share of the budget is spent. Raises Stopped."""
