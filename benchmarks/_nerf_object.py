@@ -74,7 +74,7 @@ class _Mesh:
     def __init__(self, folder: Path) -> None:
         import open3d as o3d
 
-        mesh = o3d.io.read_triangle_mesh(str(folder / "spot.obj"))
+        mesh = o3d.io.read_triangle_mesh(folder / "spot.obj")
         mesh.compute_vertex_normals()
         self.normals = np.asarray(mesh.vertex_normals)[np.asarray(mesh.triangles)]
         self.uvs = np.asarray(mesh.triangle_uvs).reshape(-1, 3, 2)
@@ -82,9 +82,11 @@ class _Mesh:
         corners = np.stack([mesh.get_min_bound(), mesh.get_max_bound()])
         margin = MARGIN * np.ptp(corners, axis=0).max()
         self.box = corners + margin * np.array([[-1.0], [1.0]])
+        self._tensor = o3d.core.Tensor
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         vertices = np.asarray(mesh.vertices, np.float32)
-        self.scene.add_triangles(vertices, np.asarray(mesh.triangles).astype(np.uint32))
+        triangles = np.asarray(mesh.triangles).astype(np.uint32)
+        self.scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles))
 
     def picture(self, camera: PinholeCamera, pose: np.ndarray) -> np.ndarray:
         """8-bit RGBA, straight alpha."""
@@ -93,7 +95,7 @@ class _Mesh:
         directions = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], -1)
         directions = directions @ pose[:3, :3].T
         rays = np.concatenate([np.broadcast_to(pose[:3, 3], directions.shape), directions], -1)
-        hit = self.scene.cast_rays(rays.astype(np.float32))
+        hit = self.scene.cast_rays(self._tensor(rays.astype(np.float32)))
         triangle = hit["primitive_ids"].numpy().astype(np.int64)
         met = np.isfinite(hit["t_hit"].numpy())
         triangle = np.where(met, triangle, 0)

@@ -215,8 +215,8 @@ def _local(cells: np.ndarray, resolution: int, T_unit_camera: np.ndarray) -> tup
     corner = (cells % resolution, cells // resolution % resolution, cells // resolution**2)
     R = (T_unit_camera[:3, :3] / resolution).astype(np.float32)
     first = ((0.5 / resolution - T_unit_camera[:3, 3]) @ T_unit_camera[:3, :3]).astype(np.float32)
-    parts = [part.astype(np.float32) for part in corner]
-    return tuple(sum((parts[k] * R[k, axis] for k in range(3)), first[axis]) for axis in range(3))
+    a, b, c = (part.astype(np.float32) for part in corner)
+    return tuple(a * R[0, axis] + b * R[1, axis] + c * R[2, axis] + first[axis] for axis in range(3))
 
 
 def _halved(cells: np.ndarray, resolution: int) -> np.ndarray:
