@@ -82,11 +82,11 @@ class _Mesh:
         corners = np.stack([mesh.get_min_bound(), mesh.get_max_bound()])
         margin = MARGIN * np.ptp(corners, axis=0).max()
         self.box = corners + margin * np.array([[-1.0], [1.0]])
-        self._tensor = o3d.core.Tensor
+        self._tensor = o3d.core.Tensor.from_numpy
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         vertices = np.asarray(mesh.vertices, np.float32)
         triangles = np.asarray(mesh.triangles).astype(np.uint32)
-        self.scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles))
+        self.scene.add_triangles(self._tensor(vertices), self._tensor(triangles))
 
     def picture(self, camera: PinholeCamera, pose: np.ndarray) -> np.ndarray:
         """8-bit RGBA, straight alpha."""

@@ -10,8 +10,9 @@ A rendered object with exact poses (`_nerf_object`), every 8th view held out, ea
 - (d) the same field in the fused core.
 
 Figures: `filters_speedup` (a)/(b), at least 4 asked; `grid_speedup` (b)/(c), at least 2; `grid_gain_db`
-(c) - (b) when (b) has spent its budget, at least 1; `core_speedup` (c)/(d), at least 10. A variant that has
-not reached 25 dB within its budget counts with the budget, so that ratios are bounds; the table says so.
+(c) - (b) when (b) has spent its budget (where (c) has spent less: its last figure), at least 1;
+`core_speedup` (c)/(d), at least 10. Where the slower of two did not reach 25 dB, what it spent counts and the ratio is a
+lower bound; where the faster did not, there is none.
 The second table switches off one filter at a time in (d).
 
 PSNR is over white, a mean over two held-out views, of each 4th pixel of each 4th row. CPU-seconds are of one
@@ -74,9 +75,9 @@ class Variant:
 
 STAGES = (
     Variant(
-        "(a) big MLP, no filter", CLASSIC, "torch", 600.0, NO_FILTER, looks=12, wide=True, stop_at_reach=True
+        "(a) big MLP, no filter", CLASSIC, "torch", 2400.0, NO_FILTER, looks=16, wide=True, stop_at_reach=True
     ),
-    Variant("(b) + filters", CLASSIC, "torch", 150.0, looks=20),
+    Variant("(b) + filters", CLASSIC, "torch", 400.0, looks=20),
     Variant("(c) hash grid, tiny MLP", GRID, "torch", 150.0),
     Variant("(d) fused core", GRID, "native", 20.0),
 )
@@ -114,7 +115,7 @@ class Curve:
 
 
 def run(data: Data) -> BenchmarkResult:
-    """All variants, about 45 CPU minutes; goes on where an earlier run was cut short."""
+    """All variants, about an hour of CPU time; goes on where an earlier run was cut short."""
     with one_thread(), work_folder("nerf_ablation") as folder:
         scene = read_scene(render_object(data, folder / "spot"))
         curves = {
@@ -208,17 +209,13 @@ def _look(backend: Backend, scene: Scene, views: tuple[int, ...]) -> float:
 
 def summarised(curves: Mapping[str, Curve]) -> BenchmarkResult:
     """The figures, a table of the stages and one of the filters."""
-    a, b, c, d = (
-        reached if np.isfinite(reached := curves[one.name].reached_s(REACH_DB)) else one.cpu_s
-        for one in STAGES
-    )
-    two, three = (curves[one.name] for one in STAGES[1:3])
-    gain = three.at(two.cpu_s[-1]) - two.psnr[-1]
+    a, b, c, d = (curves[one.name] for one in STAGES)
+    gain = c.at(b.cpu_s[-1]) - b.psnr[-1]
     metrics = [
-        Metric("filters_speedup", a / b, "", "higher", note="(a) / (b), at least 4 asked"),
-        Metric("grid_speedup", b / c, "", "higher", note="(b) / (c), at least 2 asked"),
+        Metric("filters_speedup", faster(a, b), "", "higher", note="(a) / (b), at least 4 asked"),
+        Metric("grid_speedup", faster(b, c), "", "higher", note="(b) / (c), at least 2 asked"),
         Metric("grid_gain_db", gain, "dB", "higher", note="(c) - (b) in equal time, at least 1 asked"),
-        Metric("core_speedup", c / d, "", "higher", note="(c) / (d), at least 10 asked"),
+        Metric("core_speedup", faster(c, d), "", "higher", note="(c) / (d), at least 10 asked"),
     ]
     columns = [
         "",
@@ -241,6 +238,12 @@ def summarised(curves: Mapping[str, Curve]) -> BenchmarkResult:
             Table([*columns, Column("cost", "dB", 2)], filters, caption="one filter off, fused core"),
         ],
     )
+
+
+def faster(slow: Curve, fast: Curve) -> float:
+    """How much sooner `fast` reached 25 dB; a bound where `slow` never did, NaN where `fast` never did."""
+    reached_s = slow.reached_s(REACH_DB)
+    return (reached_s if np.isfinite(reached_s) else slow.cpu_s[-1]) / fast.reached_s(REACH_DB)
 
 
 def _row(name: str, curve: Curve) -> list[Cell]:
