@@ -11,8 +11,8 @@ A rendered object with exact poses (`_nerf_object`), every 8th view held out, ea
 
 Figures: `filters_speedup` (a)/(b), at least 4 asked; `grid_speedup` (b)/(c), at least 2; `grid_gain_db`
 (c) - (b) when (b) has spent its budget (where (c) has spent less: its last figure), at least 1;
-`core_speedup` (c)/(d), at least 10. Where the slower of two did not reach 25 dB, what it spent counts and the ratio is a
-lower bound; where the faster did not, there is none.
+`core_speedup` (c)/(d), at least 10. Where the slower of two did not reach 25 dB, what it spent counts and
+the ratio is a lower bound; where the faster did not, there is none.
 The second table switches off one filter at a time in (d).
 
 PSNR is over white, a mean over two held-out views, of each 4th pixel of each 4th row. CPU-seconds are of one
