@@ -54,8 +54,10 @@ class VisibilityOptions(Config):
 
     at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.7)
     """Shares of the training after which surfaces are taken to hide what is behind them."""
+    lines_of_sight: bool = False
+    """Begin without cells that lines of sight to sparse points pass through, from two sets of views."""
     margin_cells: NotNegative = 3.0
-    """Cells behind a surface that stay."""
+    """Cells behind a surface that stay, and cells before and around a sparse point."""
 
 
 class NerfreconConfig(Config):

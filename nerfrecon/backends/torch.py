@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nerfrecon.backends.base import Pace, RayCamera, Rendered, StepReport, TrainingView
+from nerfrecon.backends.base import StepReport, TrainingView
+from nerfrecon.backends.state import occupancy_arrays, occupancy_from, refuse_other_shapes
+from nerfrecon.backends.torch_renderer import TorchRenderer
 from nerfrecon.fields.big_mlp import BigMlpField
-from nerfrecon.fields.density import DensityField
 from nerfrecon.fields.sdf import SdfField
 from nerfrecon.options import (
     BigMlpFieldOptions,
@@ -29,11 +29,10 @@ from nerfrecon.options import (
     SamplingOptions,
     SdfFieldOptions,
 )
-from nerfrecon.render.march import Samples, march
-from nerfrecon.render.occupancy import Occupancy, updated, updated_by_sdf
+from nerfrecon.render.march import Samples
 from nerfrecon.render.random import Draw, torch_uniform
-from nerfrecon.render.rays import Pixels, Rays, camera_rays, draw_backgrounds, draw_pixels, pixel_grid
-from nerfrecon.render.volume import Field, Seen, drawn_for_normals, render_rays, see, visible
+from nerfrecon.render.rays import Pixels, Rays, draw_backgrounds, draw_pixels
+from nerfrecon.render.volume import Seen, drawn_for_normals, see, visible
 from nerfrecon.training.adam import Adam, clip_gradients
 from nerfrecon.training.batches import Pictures
 from nerfrecon.training.depths import Depths, ViewDepths
@@ -47,24 +46,13 @@ POSE_SHARE = 0.25
 """Rate of poses, in radians and unit-cube lengths a step, by that of the networks."""
 POINTS_SHARE = 4
 """One in so many rays more goes through points of known depth."""
-RAYS_AT_ONCE = 4096
-POINTS_AT_ONCE = 1 << 17
 FIRST_KEPT_PER_RAY, LEAST_KEPT_PER_RAY = 32.0, 0.05
 LARGEST_GRADIENT = 1e18
 MOST_REFUSED = 3
-SECTION_OF_SHARPNESS, LONGEST_SECTION = 0.6, 5.0
-"""A signed distance is looked at every 0.6 / s, the width of what becomes opaque, up to 5 smallest steps."""
 BACKGROUNDS = {"white": 1.0, "black": 0.0}
 
 
-def make_field(options: DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions, seed: int) -> Field:
-    """The field that `options` name, with its first parameters."""
-    if isinstance(options, DensityFieldOptions):
-        return DensityField(options, seed)
-    return SdfField(options, seed) if isinstance(options, SdfFieldOptions) else BigMlpField(options, seed)
-
-
-class TorchBackend:
+class TorchBackend(TorchRenderer):
     """Any field, trained in plain PyTorch.
 
     `depths` are what is known of each view's depth (`losses.depth`); `exposure` fits gains, `poses` refines
@@ -85,14 +73,8 @@ class TorchBackend:
         exposure: bool = False,
         poses: bool = False,
     ) -> None:
-        self.device = torch.device(device)
-        self.options, self.sampling, self.losses = field, sampling, losses
-        self.seed, self.most_rays = seed, most_rays
-        self.field = self._made(field, seed).to(self.device)
-        self.occupancy = Occupancy.full(sampling.occupancy_resolution, self.device)
-        self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
-        self.sharpness: float | None = None
-        """s of a signed distance with a schedule; whoever trains sets it. None leaves the field's own."""
+        super().__init__(field, sampling, optimiser, seed, device)
+        self.losses, self.most_rays = losses, most_rays
         self._adam = Adam(optimiser)
         self._extras: dict[str, Tensor] = {}
         self._fits = {LOG_GAINS: (exposure, 3), CORRECTIONS: (poses, 6)}
@@ -102,11 +84,6 @@ class TorchBackend:
         self._caution, self._kept_per_ray = 1.0, 0.0
         if views:
             self.set_views(views)
-
-    @property
-    def name(self) -> str:
-        """Such as `torch cpu`."""
-        return f"torch {self.device}"
 
     @property
     def step(self) -> int:
@@ -127,13 +104,6 @@ class TorchBackend:
             raise BadInput(f"depths of {len(depths)} views", hint="give one for each training view")
         self._depths = Depths(depths, self.device)
 
-    def restrict(self, allowed: Bool[np.ndarray, " cells"]) -> None:
-        """Give up cells of the occupancy grid for good; BadInput where none is left."""
-        if allowed.shape != tuple(self.occupancy.allowed.shape):
-            cells = len(self.occupancy.allowed)
-            raise BadInput(f"{allowed.size} cells for a grid of {cells}", hint="use its resolution")
-        self.occupancy = self.occupancy.restricted(torch.from_numpy(allowed).to(self.device))
-
     def steps(self, count: int) -> StepReport:
         """Run `count` training steps. SuiteError without views, and after three in a row not finite."""
         if self._pictures is None:
@@ -142,7 +112,7 @@ class TorchBackend:
         before, refused, total = time.process_time(), 0, Counted()
         for _ in range(count):
             if self._step and self._step % self.sampling.update_every == 0 and self.sampling.empty_space:
-                self._update_occupancy()
+                self._update_occupancy(self._step)
             done = self._train_step(self._pictures)
             self._step += 1
             if done is not None:
@@ -169,33 +139,6 @@ class TorchBackend:
             steps_refused=refused,
         )
 
-    def render(self, camera: RayCamera, background: tuple[float, float, float]) -> Rendered:
-        """The view of `camera` on a plain background."""
-        self._prepare_field()
-        origins, directions = camera_rays(camera, pixel_grid(camera))
-        behind = torch.tensor(background, dtype=torch.float32, device=self.device)
-        parts: list[np.ndarray] = []
-        with torch.no_grad():
-            for o, d in zip(origins.split(RAYS_AT_ONCE), directions.split(RAYS_AT_ONCE), strict=True):
-                seen = self._seen(Rays(o.to(self.device), d.to(self.device)), behind)
-                columns = [seen.colour, seen.depth[:, None], seen.opacity[:, None]]
-                parts.append(torch.cat(columns, 1).cpu().numpy())
-        whole = np.concatenate(parts).reshape(camera.height, camera.width, 5)
-        rgb, depth, opacity = whole[..., :3], whole[..., 3], whole[..., 4]
-        return Rendered(rgb.clip(0, 1), depth.copy(), opacity.clip(0, 1))
-
-    def density(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Density per unit length at points of the unit cube; those outside are moved to its border."""
-        if isinstance(self.field, SdfField):
-            raise BadInput("the field is a signed distance", hint="ask for `sdf`")
-        return self._values(points)
-
-    def sdf(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Signed distance at points of the unit cube, positive outside."""
-        if not isinstance(self.field, SdfField):
-            raise BadInput("the field is a density", hint="ask for `density`")
-        return self._values(points)
-
     def state(self) -> dict[str, np.ndarray]:
         """Parameters under their names, Adam's moments after `adam.m.` and `adam.v.`, occupancy, counters."""
         state = self._exported({name: value.detach() for name, value in self._tensors().items()})
@@ -203,9 +146,7 @@ class TorchBackend:
             zeros = {name: torch.zeros_like(value) for name, value in self._trained().items()}
             exported = self._exported({**zeros, **moments})
             state |= {f"adam.{part}.{name}": value for name, value in exported.items()}
-        state["occupancy.value"] = self.occupancy.value.cpu().numpy().copy()
-        state["occupancy.allowed"] = self.occupancy.allowed.cpu().numpy().astype(np.uint8)
-        state["occupancy.occupied"] = self.occupancy.occupied.cpu().numpy().astype(np.uint8)
+        state |= occupancy_arrays(self.occupancy)
         state["counters"] = np.array([self._step, self._applied, self._refused], np.int64)
         state["running"] = np.array([self._caution, self._kept_per_ray], np.float64)
         return state
@@ -215,22 +156,9 @@ class TorchBackend:
 
         BadInput where a tensor is missing or of another shape; nothing is changed then.
         """
-        field_names = self._exported({name: v.detach() for name, v in self.field.state_dict().items()})
-        shapes = {name: value.shape for name, value in field_names.items()}
-        for name, shape in shapes.items():
-            for key in (name, f"adam.m.{name}", f"adam.v.{name}"):
-                if key not in state and key == name:
-                    raise BadInput(f"the state has no {name}", hint="it is of another field")
-                if key in state and state[key].shape != shape:
-                    raise BadInput(
-                        f"{key} has shape {state[key].shape}, the field's has {shape}",
-                        hint="use the field's options that it was trained with",
-                    )
-        cells = state.get("occupancy.value", self.occupancy.value)
-        if len(cells) != len(self.occupancy.value):
-            raise BadInput(
-                f"the state has {len(cells)} cells of occupancy", hint="keep occupancy_resolution as it was"
-            )
+        own = self._exported({name: v.detach() for name, v in self.field.state_dict().items()})
+        shapes = {name: value.shape for name, value in own.items()}
+        refuse_other_shapes(state, shapes, len(self.occupancy.value))
         self.field.load_state_dict(self._imported({name: state[name] for name in shapes}))
         for name, (wanted, _) in self._fits.items():
             if wanted and name in state:
@@ -244,12 +172,7 @@ class TorchBackend:
                 moments.clear()
                 moments |= {n: v.to(self.device) for n, v in self._imported(rest).items()} | extras
         if "occupancy.value" in state:
-            value, allowed, occupied = (state[f"occupancy.{n}"] for n in ("value", "allowed", "occupied"))
-            self.occupancy = Occupancy(
-                torch.tensor(value, device=self.device),
-                torch.tensor(allowed.astype(bool), device=self.device),
-                torch.tensor(occupied.astype(bool), device=self.device),
-            )
+            self.occupancy = occupancy_from(state, self.device)
         if "counters" in state:
             self._step, self._applied, self._refused = (int(number) for number in state["counters"])
             self._caution, self._kept_per_ray = (float(number) for number in state["running"])
@@ -297,13 +220,19 @@ class TorchBackend:
         if isinstance(self.field, SdfField):
             share = self.field.options.normal_share
             drawn = drawn_for_normals(samples, self.seed, self._step, share)
-        chosen = visible(self.field, samples, self.sampling.stop)
+        chosen = self._needed(samples)
         samples = samples.subset(chosen)
         if rays.origins.requires_grad:
             points = rays.origins[samples.ray] + samples.t[:, None] * rays.directions[samples.ray]
             samples = samples._replace(points=points.clamp(0, 1))
         drawn = None if drawn is None else drawn[chosen]
         return marched, see(self.field, samples, rays.directions, background, self.sampling.stop, drawn)
+
+    def _needed(self, samples: Samples) -> Tensor:
+        """The samples before their rays' ends; where no ray ever ends, all of them, unasked."""
+        if not self.sampling.stop:
+            return torch.ones_like(samples.joined)
+        return visible(self.field, samples, self.sampling.stop)
 
     def _points_loss(self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int) -> Tensor:
         """Depth against points found with the poses, along rays of their own."""
@@ -358,59 +287,6 @@ class TorchBackend:
         if self.losses.background == "random":
             return draw_backgrounds(self.seed, self._step, numbers)
         return torch.full((len(numbers), 3), BACKGROUNDS[self.losses.background], device=self.device)
-
-    def _update_occupancy(self) -> None:
-        if isinstance(self.field, SdfField):
-            field, s = self.field, float(self.field.sharpness.exp())
-            self.occupancy = updated_by_sdf(self.occupancy, lambda points: field.sdf(points)[0], s)
-        else:
-            field = self.field
-            self.occupancy = updated(
-                self.occupancy, lambda x: field.density(x)[0], self.sampling, self.seed, self._step
-            )
-
-    def _prepare_field(self) -> None:
-        if isinstance(self.field, (DensityField, SdfField)):
-            self.field.grid.active = min(self.pace.active_levels, len(self.field.grid.layout.levels))
-        if isinstance(self.field, SdfField) and self.sharpness is not None:
-            with torch.no_grad():
-                self.field.sharpness.fill_(float(np.log(self.sharpness)))
-
-    def _sampling(self) -> SamplingOptions:
-        """Steps of a signed distance follow its sharpness: a blurred surface needs fewer."""
-        if not isinstance(self.field, SdfField):
-            return self.sampling
-        shortest = self.sampling.step
-        step = min(
-            max(SECTION_OF_SHARPNESS / float(self.field.sharpness.exp()), shortest),
-            LONGEST_SECTION * shortest,
-        )
-        return self.sampling.model_copy(update={"step": step})
-
-    def _march(self, rays: Rays, sampling: SamplingOptions, jitter: Tensor) -> Samples:
-        return march(rays.origins, rays.directions, self.occupancy.occupied, sampling, jitter)
-
-    def _seen(self, rays: Rays, background: Tensor) -> Seen:
-        behind = background.expand(len(rays.origins), 3)
-        occupied = self.occupancy.occupied
-        return render_rays(self.field, rays.origins, rays.directions, occupied, self._sampling(), behind)
-
-    def _values(self, points: np.ndarray) -> np.ndarray:
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")
-        self._prepare_field()
-        found = []
-        with torch.no_grad():
-            for part in torch.from_numpy(np.ascontiguousarray(points, np.float32)).split(POINTS_AT_ONCE):
-                inside = part.to(self.device).clamp(0, 1)
-                value = (
-                    self.field.sdf(inside) if isinstance(self.field, SdfField) else self.field.density(inside)
-                )
-                found.append(value[0].float().cpu().numpy())
-        return np.concatenate(found) if found else np.zeros(0, np.float32)
-
-    def _made(self, options: DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions, seed: int) -> Field:
-        return make_field(options, seed)
 
     def _trained(self) -> dict[str, Tensor]:
         own = {name: value for name, value in self.field.named_parameters() if value.requires_grad}

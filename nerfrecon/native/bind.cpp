@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "core.h"
+#include "roofline.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -19,6 +20,8 @@ namespace {
 
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Rows = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Places = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -254,6 +257,15 @@ NB_MODULE(_native, m) {
         nerf::kernels(isa).exponential(x.data(), out, int(x.shape(0)));
         return array;
     }, "x"_a.noconvert(), "isa"_a);
+    m.def("multiply_adds", &nerf::multiply_adds, "isa"_a, "rounds"_a, nb::call_guard<nb::gil_scoped_release>());
+    m.def("gather_rows", [](const Matrix& table, const Rows& rows) {
+        want(table.shape(1) == 2, "a table has two columns");
+        return nerf::gather_rows(table.data(), rows.data(), rows.shape(0));
+    }, "table"_a.noconvert(), "rows"_a.noconvert(), "Rows must lie in the table: they are not looked at.");
+    m.def("scatter_rows", [](Table& table, const Rows& rows) {
+        want(table.shape(1) == 2, "a table has two columns");
+        nerf::scatter_rows(table.data(), rows.data(), rows.shape(0));
+    }, "table"_a.noconvert(), "rows"_a.noconvert(), "Rows must lie in the table: they are not looked at.");
     m.def("bits", [](uint64_t seed, uint32_t step, uint32_t ray, uint32_t which) {
         return nerf::Random(seed, step, ray).bits(nerf::Draw(which));
     });

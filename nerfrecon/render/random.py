@@ -58,6 +58,8 @@ class Draw(IntEnum):
     """Whether an update that looks at some of the cells looks at this one; `ray` is the index of the cell."""
     INIT = 11
     """First parameters: `step` is the number of the tensor in the state dict, `ray` the flat index in it."""
+    POINT = 14
+    """Which sighting of a sparse point a ray goes through; `ray` is counted from 0 for these."""
     SAMPLE = 16
     """From here on one number for each sample of a ray: the random share that gets a normal."""
 

@@ -26,13 +26,13 @@ MOST_WIDTH_PX = 1200
 _LABELS = {
     "psnr": "PSNR, held out",
     "ssim": "SSIM, held out",
-    "train_cpu_s": "CPU time of the steps",
+    "train_cpu_s": "CPU time of the training",
     "field_mb": "Field on disk",
 }
 _MEASURED = (
     "PSNR is of a whole picture, in dB of the colours' range; the figure is the mean over views. SSIM is of "
-    "windows of 11 px (Wang et al. 2004), a mean over channels. CPU-seconds are of all threads, and of the "
-    "training steps alone: looks, carving and reading are not in them."
+    "windows of 11 px (Wang et al. 2004), a mean over channels. CPU-seconds are of all threads, and of "
+    "carving, visibility and steps; reading pictures, looks, checkpoints and this page are not in them."
 )
 
 
@@ -66,7 +66,7 @@ def run_metrics(reported: Reported) -> list[Metric]:
         *found,
         Metric("train_cpu_s", course.cpu_s, "s", "lower"),
         Metric("steps", course.step, "", None),
-        Metric("samples_per_cpu_s", speed, "M/s", "higher", note="trained on, by CPU time of the steps"),
+        Metric("samples_per_cpu_s", speed, "M/s", "higher", note="trained on, by CPU time of the training"),
         Metric("field_mb", reported.field_mb, "MB", "lower"),
         Metric("rss_gb", peak_memory_gb(), "GB", "lower", note="largest of the process"),
     ]
@@ -141,7 +141,7 @@ def _summary(reported: Reported) -> dict[str, Cell]:
         "Rays": course.rays,
         "Samples marched": course.samples_marched,
         "Samples trained on": course.samples_kept,
-        "CPU time of the steps": f"{course.cpu_s:.1f} s",
+        "CPU time of the training": f"{course.cpu_s:.1f} s",
         "Largest memory": f"{peak_memory_gb():.2f} GB",
     }
 

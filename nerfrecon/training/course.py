@@ -12,7 +12,10 @@ from nerfrecon.options import TrainOptions
 
 @dataclass
 class Course:
-    """Steps and CPU-seconds spent, what is done of what is due once, and a line of figures for each look."""
+    """What is spent, what is done of what is due once, and a line of figures for each look.
+
+    `cpu_s` is of steps, carving and visibility; reading pictures, looks and checkpoints are not in it.
+    """
 
     step: int = 0
     cpu_s: float | int = 0.0
@@ -42,9 +45,8 @@ class Course:
         return min(max(shares), 1.0)
 
     def add(self, report: StepReport) -> None:
-        """Take in what a run of steps did."""
+        """Take in what a run of steps did; its time is counted by whoever had it run."""
         self.step += report.steps + report.steps_refused
-        self.cpu_s += report.cpu_s
         self.rays += report.rays
         self.samples_marched += report.samples_marched
         self.samples_kept += report.samples_kept

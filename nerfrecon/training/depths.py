@@ -13,12 +13,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from nerfrecon.render.random import torch_below
+from nerfrecon.render.random import Draw, torch_below
 from nerfrecon.render.rays import Pixels
 from suite.errors import BadInput
-
-POINT = 14
-"""`which` of the random number that chooses a point; the numbers of `Draw` leave it free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +71,4 @@ class Depths:
     def drawn(self, seed: int, step: int, count: int) -> Tensor:
         """Numbers of `count` sightings, drawn at random."""
         numbers = torch.arange(count, device=self.point_view.device)
-        return torch_below(self.points, seed, step, numbers, POINT)
+        return torch_below(self.points, seed, step, numbers, Draw.POINT)

@@ -7,7 +7,8 @@ import io
 import json
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import AnyField, Checkpoint, write_checkpoint
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.evaluate import judge_views
+from nerfrecon.options import SamplingOptions
 from nerfrecon.scene import Scene
-from nerfrecon.training.carving import first_cells, visible_cells
+from nerfrecon.training.carving import first_cells, passed_cells, visible_cells
 from nerfrecon.training.course import Course
 from nerfrecon.training.preview import side_by_side
 from nerfrecon.training.schedule import pace_at, picture_scale_at, sharpness_at
@@ -78,7 +80,15 @@ class Fit:
             backend.load_state(state)
         sampling = self.config.sampling
         if sampling.empty_space and (state is None or "occupancy.value" not in state):
-            backend.restrict(first_cells(self.scene, self.learned, sampling, self.config.picture_scale))
+            with self._on_the_clock():
+                backend.restrict(self._first_cells(sampling))
+
+    def _first_cells(self, sampling: SamplingOptions) -> np.ndarray:
+        cells = first_cells(self.scene, self.learned, sampling, self.config.picture_scale)
+        if self.config.visibility.lines_of_sight:
+            margin = self.config.visibility.margin_cells
+            cells &= ~passed_cells(self.scene, self.learned, sampling.occupancy_resolution, margin)
+        return cells
 
     def go_on(self, until: float | int) -> None:
         """Train until this share of the budget is spent. Raises Stopped."""
@@ -87,7 +97,8 @@ class Fit:
             next(ticks, None)
             self._prepare(progress, until)
             self._look_if_due(progress)
-            self._run_block()
+            with self._on_the_clock():
+                self._run_block()
             if self._interrupts.signal_number:
                 self.save()
                 raise Stopped(self._interrupts.signal_number, self.folder / CHECKPOINT, self.course.step)
@@ -116,6 +127,13 @@ class Fit:
         with atomic_write(path, "w") as stream:
             json.dump(self.course.history, stream, indent=1)
 
+    @contextmanager
+    def _on_the_clock(self) -> Iterator[None]:
+        """What is done here is paid from the budget: all but reading pictures, looks and checkpoints."""
+        before = time.process_time()
+        yield
+        self.course.cpu_s += time.process_time() - before
+
     def _prepare(self, progress: float | int, until: float | int) -> None:
         """What is due: pictures of another size, rates, levels, batch, sharpness, cells that are hidden."""
         assert self.backend is not None
@@ -141,7 +159,8 @@ class Fit:
         sampling, margin = self.config.sampling, self.config.visibility.margin_cells
         if sampling.dynamic_visibility and sampling.empty_space:
             resolution, scale = sampling.occupancy_resolution, self.config.picture_scale
-            backend.restrict(visible_cells(backend, self.scene, self.learned, resolution, scale, margin))
+            with self._on_the_clock():
+                backend.restrict(visible_cells(backend, self.scene, self.learned, resolution, scale, margin))
 
     def _set_pictures(self, backend: Backend, scale: float | int) -> None:
         backend.set_views(training_views(self.scene, self.learned, scale))

@@ -45,11 +45,11 @@ def learned() -> dict[str, np.ndarray]:
 def test_a_density_field_learns_balls_and_shows_them_from_elsewhere(learned):
     backend = backend_of()
     backend.load_state(learned)
-    assert mean_psnr(backend, ball_views()[:4]) > 23
-    assert mean_psnr(backend, ball_views(4, shift=0.4)) > 20
+    assert mean_psnr(backend, ball_views()[:4]) > 23.2
+    assert mean_psnr(backend, ball_views(4, shift=0.4)) > 23.2
 
 
-@pytest.mark.parametrize(("field", "steps", "reach"), [(SDF, 40, 15.0), (BIG, 100, 14.0)])
+@pytest.mark.parametrize(("field", "steps", "reach"), [(SDF, 32, 18.5), (BIG, 80, 12.5)])
 def test_the_other_fields_learn_too(field, steps, reach):
     backend = backend_of(field)
     backend.sharpness = 100.0
@@ -62,12 +62,12 @@ def test_the_other_fields_learn_too(field, steps, reach):
 @pytest.mark.parametrize(("field", "fits"), [(DENSITY, {"exposure": True, "poses": True}), (SDF, {})])
 def test_it_goes_on_from_its_state_to_the_byte(field, fits):
     whole, parts = backend_of(field, **fits), backend_of(field, **fits)
-    whole.steps(24)
+    whole.steps(20)
     parts.steps(17)
     state = {name: value.copy() for name, value in parts.state().items()}
     fresh = backend_of(field, **fits)
     fresh.load_state(state)
-    fresh.steps(7)
+    fresh.steps(3)
     expected, found = whole.state(), fresh.state()
     assert expected.keys() == found.keys()
     for name, value in expected.items():
@@ -120,7 +120,7 @@ def _spread(backend, views):
     return np.mean(found)
 
 
-STEPS = 44
+STEPS = 34
 
 
 @pytest.fixture(scope="module")
@@ -133,17 +133,21 @@ def plain() -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("losses", "measure"),
-    [({"mask": 0.1}, _opacity_error), ({"opacity": 0.02}, _undecided), ({"distortion": 0.05}, _spread)],
+    ("losses", "measure", "share"),
+    [
+        ({"mask": 0.1}, _opacity_error, 0.6),
+        ({"opacity": 0.02}, _undecided, 0.82),
+        ({"distortion": 0.05}, _spread, 0.35),
+    ],
 )
-def test_each_loss_brings_down_what_it_is_of(plain, losses, measure):
+def test_each_loss_brings_down_what_it_is_of(plain, losses, measure, share):
     backend = backend_of(losses=LossOptions(background="white", **losses))
     backend.steps(STEPS)
-    assert measure(backend, ball_views()[:3]) < 0.85 * plain[measure.__name__]
+    assert measure(backend, ball_views()[:3]) < share * plain[measure.__name__]
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-def test_known_depths_pull_depth(plain, sparse):
+@pytest.mark.parametrize(("sparse", "share"), [(False, 0.75), (True, 0.55)])
+def test_known_depths_pull_depth(plain, sparse, share):
     backend = backend_of(losses=LossOptions(background="white", depth=0.1 if sparse else 0.05))
     rng, depths = np.random.default_rng(0), []
     for view in ball_views():
@@ -158,7 +162,7 @@ def test_known_depths_pull_depth(plain, sparse):
         depths.append(ViewDepths(None, pixels, depth[row, column], np.ones(40)))
     backend.set_depths(depths)
     backend.steps(STEPS)
-    assert _depth_error(backend, ball_views()[:3]) < 0.85 * plain["_depth_error"]
+    assert _depth_error(backend, ball_views()[:3]) < share * plain["_depth_error"]
 
 
 def test_exposure_finds_the_gains_that_pictures_were_made_with(learned):
@@ -195,7 +199,7 @@ def test_refinement_brings_wrong_poses_closer():
         views.append(TrainingView(there, view.pixels))
     backend = backend_of(views=views, poses=True)
     backend.pace = Pace(1e-2, 5e-3, 3, 2048)  # coarse first: a sharp field holds wrong poses
-    backend.steps(120)
+    backend.steps(96)
     poses = torch.from_numpy(np.stack([view.camera.T_unit_camera[:3] for view in views]))
     found = refined(poses, torch.from_numpy(backend.state()[CORRECTIONS])).numpy()
     truth = np.stack([view.camera.T_unit_camera[:3] for view in ball_views()])

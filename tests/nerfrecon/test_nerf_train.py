@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ball_views import BALLS, ball_views, cast, write_ball_scene
 from PIL import Image
 from scene_folders import known_scene, write_colmap, write_transforms
 
-import nerfrecon.backends.torch as torch_module
+import nerfrecon.backends.torch_renderer as renderer_module
 import nerfrecon.training.fit as fit_module
 from nerfrecon.backends.base import Rendered
 from nerfrecon.backends.torch import TorchBackend
@@ -22,9 +23,10 @@ from nerfrecon.checkpoint import read_checkpoint
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.render.march import cell_number
 from nerfrecon.render.rays import camera_rays
+from nerfrecon.scene import SparsePoints
 from nerfrecon.scenes.read import read_scene
 from nerfrecon.train import FIELD, open_scene, train
-from nerfrecon.training.carving import first_cells
+from nerfrecon.training.carving import first_cells, passed_cells
 from nerfrecon.training.course import Course
 from nerfrecon.training.fit import CHECKPOINT, Stopped
 from nerfrecon.training.schedule import levels_at, pace_at, picture_scale_at, rate_factor, sharpness_at
@@ -36,7 +38,7 @@ from suite.run import Run
 GRID = {"levels": 4, "log2_table": 12, "coarsest_resolution": 8, "finest_resolution": 64}
 
 
-def config(scene, steps=64, **more) -> NerfreconConfig:
+def config(scene, steps=48, **more) -> NerfreconConfig:
     """A small training with the torch backend; `more` goes over it, section by section."""
     values = {
         "scene": scene,
@@ -75,7 +77,7 @@ def finished(scene, tmp_path_factory):
 def test_a_run_holds_field_figures_pictures_and_report(finished):
     folder, judged = finished
     metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
-    assert metrics["psnr"]["value"] > 17 and metrics["steps"]["value"] == 64
+    assert metrics["psnr"]["value"] > 15.8 and metrics["steps"]["value"] == 48
     assert [one.name for one in judged] == ["0000.png", "0008.png"] or len(judged) == 2
     found = read_checkpoint(folder / FIELD)
     assert found.state["grid.table"].shape[1] == 2 and found.field == config("x").field
@@ -140,11 +142,12 @@ def test_a_signed_distance_begins_from_a_density(scene, tmp_path, backend):
         pytest.importorskip("nerfrecon.native._native", reason="the native core is not built")
     options = config(
         scene,
-        steps=96,
+        steps=84,
         train={"backend": backend},
         field={"type": "sdf", "grid": GRID, "active": {"first": 3}},
-        start={"share": 0.6, "resolution": 32, "fit_steps": 40, "threshold": 2.0},
+        start={"share": 0.69, "resolution": 32, "fit_steps": 40, "threshold": 2.0},
         visibility={"at": [0.8]},
+        look={"times": 1},
     )
     with Run.create(tmp_path / "run", config=options) as run:
         judged = train(options, run)
@@ -181,6 +184,42 @@ def test_cells_that_masks_and_boxes_leave(scene):
     flat = config(scene, box=((0.0, 0.0, 0.3), (1.0, 1.0, 0.7)))
     within = first_cells(open_scene(flat), learned, options.sampling, 1.0).reshape(32, 32, 32)
     assert within.any() and not within[:9].any() and not within[23:].any()
+
+
+def test_cells_that_lines_of_sight_pass_are_given_up(scene):
+    """Points on the balls, seen where no ball hides them: cells before them go, cells of the balls stay."""
+    opened, rng = read_scene(scene), np.random.default_rng(0)
+    n, points, owner = 600, [], []
+    for k, (centre, radius, _) in enumerate(BALLS):
+        away = rng.normal(size=(n, 3))
+        points.append(np.array(centre) + radius * away / np.linalg.norm(away, axis=1, keepdims=True))
+        owner += [k] * n
+    positions = np.concatenate(points)
+    sightings = []
+    for number, view in enumerate(opened.views):
+        lines = positions - view.position
+        for k, line in enumerate(lines):
+            middle, along = np.array(BALLS[owner[k]][0]) - view.position, line / np.linalg.norm(line)
+            if middle @ along > np.linalg.norm(line) and not _hidden(view.position, positions[k], owner[k]):
+                sightings.append((number, k))
+    seen = replace(opened, points=SparsePoints(positions, sightings=np.array(sightings)))
+    passed = passed_cells(seen, range(12), 32, 1.0)
+    numbers = np.arange(32**3)
+    centres = np.stack([numbers % 32, numbers // 32 % 32, numbers // 1024], 1) / 32 + 1 / 64
+    inside = np.min([np.linalg.norm(centres - c, axis=1) - r for c, r, _ in BALLS], axis=0)
+    assert passed.mean() > 0.07 and not passed[inside < -0.5 / 32].any()
+    assert passed[np.abs(inside) < 0.5 / 32].mean() < 0.01
+    assert not passed_cells(opened, range(12), 32, 1.0).any()
+
+
+def _hidden(origin, point, own) -> bool:
+    """Whether another ball lies before the point."""
+    line = point - origin
+    for k, (centre, radius, _) in enumerate(BALLS):
+        share = np.clip((np.array(centre) - origin) @ line / (line @ line), 0, 1)
+        if k != own and np.linalg.norm(origin + share * line - centre) < radius:
+            return True
+    return False
 
 
 def test_cells_behind_surfaces_are_not_seen():
@@ -225,7 +264,9 @@ def test_what_users_get_wrong_is_one_line(scene, tmp_path, monkeypatch):
     write_transforms(clear, known_scene(4))
     Image.fromarray(np.zeros((48, 64, 4), np.uint8)).save(clear / "images/0001.png")
     assert "transparent everywhere" in refused(config(clear))
-    monkeypatch.setattr(torch_module, "updated", lambda old, *_: old._replace(occupied=old.occupied & False))
+    monkeypatch.setattr(
+        renderer_module, "updated", lambda old, *_: old._replace(occupied=old.occupied & False)
+    )
     assert "no ray meets an occupied cell" in refused(config(scene))
 
 
