@@ -119,13 +119,16 @@ class SamplingOptions(Config):
     """Cells a side of the grid of occupied space."""
     update_every: Count = 16
     """Steps between two updates of it."""
-    update_all_until: NotNegative = 256
-    """Until this step an update looks at all cells, later at `update_share` of them."""
+    update_all_until: NotNegative = 32
+    """Until this step an update looks at all cells, later at shares of them, drawn at random."""
     update_share: Share = 0.25
-    decay: Share = 0.95
+    """Of the occupied cells, which are the ones that cost."""
+    update_share_empty: Share = 0.0625
+    """Of all others."""
+    decay: Share = 0.8
     """What is left of a cell's old value when it is looked at."""
     threshold: Share = 0.01
-    """Opacity of one smallest step that makes a cell occupied, or the mean of all cells if that is less."""
+    """Optical thickness of one smallest step that makes a cell occupied, or the mean of all if that is less."""
     step: Positive = 3**0.5 / 1024
     """Smallest step."""
     cone: NotNegative = 0.0
@@ -191,11 +194,11 @@ class OptimiserOptions(Config):
     """Adam, as the field is trained by it."""
 
     grid_lr: Positive = 1e-2
-    network_lr: Positive = 2e-3
+    network_lr: Positive = 1e-2
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Positive = 1e-15
-    warm_up_steps: Annotated[int, Field(ge=0)] = 100
+    warm_up_steps: Annotated[int, Field(ge=0)] = 20
     """The rate grows to its full size over these steps."""
     final_share: Positive = 0.1
     """The rate falls to this share of itself by the end, by a constant factor a step ..."""

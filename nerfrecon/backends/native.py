@@ -291,7 +291,9 @@ def _settings(
     settings = native.Settings()
     settings.seed = seed
     settings.resolution = sampling.occupancy_resolution
-    for key in ("update_every", "update_share", "decay", "threshold", "step", "cone", "near", "stop"):
+    for key in ("update_every", "update_share", "update_share_empty", "decay", "threshold"):
+        setattr(settings, key, getattr(sampling, key))
+    for key in ("step", "cone", "near", "stop"):
         setattr(settings, key, getattr(sampling, key))
     settings.update_all_until = int(sampling.update_all_until)
     settings.most_samples = sampling.most_samples

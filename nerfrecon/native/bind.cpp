@@ -236,6 +236,7 @@ NB_MODULE(_native, m) {
         .def_rw("update_every", &nerf::Settings::update_every)
         .def_rw("update_all_until", &nerf::Settings::update_all_until)
         .def_rw("update_share", &nerf::Settings::update_share)
+        .def_rw("update_share_empty", &nerf::Settings::update_share_empty)
         .def_rw("decay", &nerf::Settings::decay)
         .def_rw("threshold", &nerf::Settings::threshold)
         .def_rw("step", &nerf::Settings::step)

@@ -24,8 +24,8 @@ constexpr int kChunks = 64;
 struct Settings {
     uint64_t seed = 0;
     // Sampling
-    int resolution = 128, update_every = 16, update_all_until = 256, most_samples = 1024;
-    float update_share = 0.25f, decay = 0.95f, threshold = 0.01f, step = 1.7320508f / 1024, cone = 0, near = 0;
+    int resolution = 128, update_every = 16, update_all_until = 32, most_samples = 1024;
+    float update_share = 0.25f, update_share_empty = 0.0625f, decay = 0.8f, threshold = 0.01f, step = 1.7320508f / 1024, cone = 0, near = 0;
     float stop = 1e-4f;
     bool empty_space = true;
     // Loss
