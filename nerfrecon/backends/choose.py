@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nerfrecon.backends.base import Backend
 from nerfrecon.backends.native import NativeBackend
+from nerfrecon.backends.native_sdf import NativeSdfBackend
 from nerfrecon.backends.tcnn import TcnnBackend
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.config import NerfreconConfig
@@ -85,16 +86,13 @@ def _native(config: NerfreconConfig, field: AnyField) -> Backend:
     for wanted, what in ((train.poses, "refine poses"), (train.exposure, "fit exposures")):
         if wanted:
             raise BackendUnavailable("native", f"it does not {what}", "take backend torch")
-    if not isinstance(field, DensityFieldOptions):
+    if isinstance(field, BigMlpFieldOptions):
         raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
-    return NativeBackend(
-        field,
-        config.sampling,
-        config.losses,
-        train.optimiser,
-        seed=train.seed,
-        most_rays=train.batch.most_rays,
-    )
+    common = (config.sampling, config.losses, train.optimiser)
+    more = {"seed": train.seed, "most_rays": train.batch.most_rays}
+    if isinstance(field, SdfFieldOptions):
+        return NativeSdfBackend(field, *common, **more)
+    return NativeBackend(field, *common, **more)
 
 
 def _tcnn(config: NerfreconConfig, field: AnyField) -> Backend:

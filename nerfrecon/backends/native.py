@@ -26,6 +26,7 @@ from nerfrecon.options import (
     LossOptions,
     OptimiserOptions,
     SamplingOptions,
+    SdfFieldOptions,
 )
 from suite.errors import BackendUnavailable, BadInput, SuiteError
 
@@ -79,23 +80,19 @@ class NativeBackend:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        _refuse_what_is_not_built(field, losses)
         self._native = load_native()
-        if isa is not None and isa not in self._native.runnable():
-            raise BadInput(
-                f"kernels {isa!r} do not run here", hint=f"take {', '.join(self._native.runnable())}"
-            )
-        if threads is not None and threads < 1:
-            raise BadInput(f"{threads} threads", hint="give 1 or more")
+        if not isinstance(field, DensityFieldOptions):
+            raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
+        refuse_what_is_not_built(self._native, field, losses, threads, isa)
         layout = grid_layout(field.grid)
         self._core = self._native.Core(
-            _settings(self._native, sampling, losses, optimiser, seed, most_rays),
+            native_settings(self._native, sampling, losses, optimiser, seed, most_rays),
             layout.scale,
             layout.resolution,
             layout.entries,
             layout.dense.astype(np.int64),
             isa or "",
-            threads or _cores(),
+            threads or cores(),
         )
         self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
         first = first_parameters(field, seed)
@@ -275,12 +272,12 @@ class NativeBackend:
                 self._core.set_tensor(name, part, np.ascontiguousarray(array, np.float32))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _settings(
+def native_settings(
     native: Any,
     sampling: SamplingOptions,
     losses: LossOptions,
@@ -288,6 +285,7 @@ def _settings(
     seed: int,
     most_rays: int,
 ) -> Any:
+    """The core's settings."""
     settings = native.Settings()
     settings.seed = seed
     settings.resolution = sampling.occupancy_resolution
@@ -313,9 +311,18 @@ def _settings(
     return settings
 
 
-def _refuse_what_is_not_built(field: DensityFieldOptions, losses: LossOptions) -> None:
-    if not isinstance(field, DensityFieldOptions):
-        raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
+def refuse_what_is_not_built(
+    native: Any,
+    field: DensityFieldOptions | SdfFieldOptions,
+    losses: LossOptions,
+    threads: int | None,
+    isa: str | None,
+) -> None:
+    """BackendUnavailable for what the core lacks, BadInput for kernels and threads that there are not."""
+    if isa is not None and isa not in native.runnable():
+        raise BadInput(f"kernels {isa!r} do not run here", hint=f"take {', '.join(native.runnable())}")
+    if threads is not None and threads < 1:
+        raise BadInput(f"{threads} threads", hint="give 1 or more")
     if field.grid.features != 2:
         raise BackendUnavailable(
             "native",

@@ -24,6 +24,7 @@ using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device:
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Picture = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Mask = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Views = std::vector<std::tuple<Picture, std::optional<Mask>, Doubles, Doubles>>;
 template <class T>
 using Out = nb::ndarray<nb::numpy, T, nb::c_contig>;
 
@@ -80,6 +81,27 @@ struct PackedRays : nerf::Rays {
     }
 };
 
+PackedRays packed_rays(const nerf::Settings& settings, const Places& starts, const Matrix& origins,
+                       const Matrix& directions, const Vector& t, const Vector& dt, const Matrix& targets,
+                       const Matrix& backgrounds) {
+    want(starts.shape(0) >= 1, "starts has one number more than there are rays");
+    const size_t rays = starts.shape(0) - 1, n = t.shape(0);
+    for (const Matrix* m : {&origins, &directions, &targets, &backgrounds})
+        want(m->shape(0) == rays && m->shape(1) == 3, "origins, directions, targets and backgrounds are (rays, 3)");
+    want(dt.shape(0) == n && starts(0) == 0 && starts(rays) == int64_t(n), "starts do not bound the samples");
+    for (size_t r = 0; r < rays; r++)
+        want(starts(r + 1) >= starts(r) && starts(r + 1) - starts(r) <= settings.most_samples,
+             "starts fall, or a ray has more than most_samples");
+    PackedRays packed;
+    packed.starts = starts.data();
+    packed.origins = origins.data(), packed.directions = directions.data();
+    packed.t = t.data(), packed.dt = dt.data();
+    packed.targets = targets.data(), packed.backgrounds = backgrounds.data();
+    packed.loss = settings.loss;
+    packed.count = int(rays);
+    return packed;
+}
+
 // The core and the pictures it looks at, which Python must not give up while it does.
 class Bound {
    public:
@@ -89,7 +111,7 @@ class Bound {
 
     nerf::Core& core() { return core_; }
 
-    void set_views(const std::vector<std::tuple<Picture, std::optional<Mask>, Doubles, Doubles>>&);
+    void set_views(const Views&);
 
     nb::object tensor(const std::string& name, const std::string& part);
     void set_tensor(const std::string& name, const std::string& part, const Matrix& values);
@@ -97,7 +119,6 @@ class Bound {
                         const Vector& dt, const Matrix& targets, const Matrix& backgrounds, bool gradients);
     nb::object render(int width, int height, const Doubles& lens, const Doubles& pose, const Doubles& background);
 
-   private:
     static std::vector<nerf::Level> levels(const Vector& scale, const Places& resolution, const Places& entries,
                                            const Places& dense) {
         std::vector<nerf::Level> out;
@@ -111,6 +132,7 @@ class Bound {
         return out;
     }
 
+   private:
     std::pair<nerf::Tensor*, float*> find(const std::string& name, const std::string& part) {
         for (nerf::Tensor& t : core_.tensors())
             if (t.name == name) {
@@ -140,7 +162,7 @@ void Bound::set_tensor(const std::string& name, const std::string& part, const M
     core_.parameters_changed();
 }
 
-void Bound::set_views(const std::vector<std::tuple<Picture, std::optional<Mask>, Doubles, Doubles>>& views) {
+std::pair<std::vector<nerf::View>, std::vector<nb::object>> views_of(const Views& views) {
     std::vector<nerf::View> out;
     std::vector<nb::object> kept;
     for (const auto& [picture, usable, lens, pose] : views) {
@@ -154,27 +176,19 @@ void Bound::set_views(const std::vector<std::tuple<Picture, std::optional<Mask>,
         kept.push_back(nb::cast(picture));
         if (usable) kept.push_back(nb::cast(*usable));
     }
-    core_.views() = std::move(out);
+    return {std::move(out), std::move(kept)};
+}
+
+void Bound::set_views(const Views& views) {
+    auto [all, kept] = views_of(views);
+    core_.views() = std::move(all);
     kept_ = std::move(kept);
 }
 
 nb::object Bound::evaluate(const Places& starts, const Matrix& origins, const Matrix& directions, const Vector& t,
                            const Vector& dt, const Matrix& targets, const Matrix& backgrounds, bool gradients) {
-    want(starts.shape(0) >= 1, "starts has one number more than there are rays");
-    const size_t rays = starts.shape(0) - 1, n = t.shape(0);
-    for (const Matrix* m : {&origins, &directions, &targets, &backgrounds})
-        want(m->shape(0) == rays && m->shape(1) == 3, "origins, directions, targets and backgrounds are (rays, 3)");
-    want(dt.shape(0) == n && starts(0) == 0 && starts(rays) == int64_t(n), "starts do not bound the samples");
-    for (size_t r = 0; r < rays; r++)
-        want(starts(r + 1) >= starts(r) && starts(r + 1) - starts(r) <= core_.settings().most_samples,
-             "starts fall, or a ray has more than most_samples");
-    PackedRays packed;
-    packed.starts = starts.data();
-    packed.origins = origins.data(), packed.directions = directions.data();
-    packed.t = t.data(), packed.dt = dt.data();
-    packed.targets = targets.data(), packed.backgrounds = backgrounds.data();
-    packed.loss = core_.settings().loss;
-    packed.count = int(rays);
+    PackedRays packed = packed_rays(core_.settings(), starts, origins, directions, t, dt, targets, backgrounds);
+    const size_t rays = size_t(packed.count);
     auto rgb = owned<float>({rays, 3}, packed.rgb);
     auto depth = owned<float>({rays}, packed.depth), opacity = owned<float>({rays}, packed.opacity);
     nb::dict grads;
@@ -215,7 +229,22 @@ nb::object copied(const T* data, size_t n) {
     return nb::cast(array);
 }
 
+nb::object occupancy_of(nerf::Occupancy& o) {
+    return nb::make_tuple(copied(o.values().data(), o.cells()), copied(o.allowed().data(), o.cells()),
+                          copied(o.on().data(), o.cells()));
+}
+
+void set_occupancy_of(nerf::Occupancy& o, const Vector& values, const Bytes& allowed, const Bytes& on) {
+    want(values.shape(0) == o.cells() && allowed.shape(0) == o.cells() && on.shape(0) == o.cells(),
+         "the occupancy grid has another size");
+    std::copy_n(values.data(), o.cells(), o.values().data());
+    for (size_t i = 0; i < o.cells(); i++) o.allowed()[i] = allowed(i) != 0;
+    o.set_on(on.data());
+}
+
 }  // namespace
+
+#include "sdf_bind.h"
 
 NB_MODULE(_native, m) {
     m.def("runnable", &nerf::runnable, "Names of the kernels that this machine can run, best first.");
@@ -301,17 +330,10 @@ NB_MODULE(_native, m) {
             b.core().update_occupancy();
         })
         .def("occupancy", [](Bound& b) {
-            nerf::Occupancy& o = b.core().occupancy();
-            return nb::make_tuple(copied(o.values().data(), o.cells()), copied(o.allowed().data(), o.cells()),
-                                  copied(o.on().data(), o.cells()));
+            return occupancy_of(b.core().occupancy());
         })
         .def("set_occupancy", [](Bound& b, const Vector& values, const Bytes& allowed, const Bytes& on) {
-            nerf::Occupancy& o = b.core().occupancy();
-            want(values.shape(0) == o.cells() && allowed.shape(0) == o.cells() && on.shape(0) == o.cells(),
-                 "the occupancy grid has another size");
-            std::copy_n(values.data(), o.cells(), o.values().data());
-            for (size_t i = 0; i < o.cells(); i++) o.allowed()[i] = allowed(i) != 0;
-            o.set_on(on.data());
+            set_occupancy_of(b.core().occupancy(), values, allowed, on);
         }, "values"_a.noconvert(), "allowed"_a.noconvert(), "on"_a.noconvert())
         .def("march", [](Bound& b, const Matrix& origins, const Matrix& directions, const Vector& jitter) {
             const size_t rays = origins.shape(0);
@@ -353,4 +375,5 @@ NB_MODULE(_native, m) {
             Core& c = b.core();
             std::tie(c.step, c.applied, c.refused_in_row, c.caution, c.kept_per_ray) = place;
         });
+    bind_sdf(m);
 }

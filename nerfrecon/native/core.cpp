@@ -6,6 +6,22 @@
 
 namespace nerf {
 
+size_t lay_levels(Grid& grid, const std::vector<Level>& levels) {
+    if (levels.empty() || int(levels.size()) > kMaxLevels) throw std::invalid_argument("1 to 32 levels");
+    size_t rows = 0;
+    for (size_t l = 0; l < levels.size(); l++) {
+        const Level& level = grid.level[l] = levels[l];
+        if (level.offset != rows) throw std::invalid_argument("levels do not lie behind each other");
+        const uint64_t cube = uint64_t(level.resolution) * level.resolution * level.resolution;
+        const bool power = level.entries && !(level.entries & (level.entries - 1));
+        if (level.dense ? cube > level.entries || level.resolution < 2 : !power)
+            throw std::invalid_argument("a level's entries do not fit its resolution");
+        rows += level.entries;
+    }
+    grid.levels = grid.active = int(levels.size());
+    return rows;
+}
+
 Core::Core(const Settings& settings, const std::vector<Level>& levels, const std::string& isa, int threads)
     : settings_(settings),
       kernels_(kernels(isa.empty() ? runnable().front() : isa)),
@@ -14,18 +30,8 @@ Core::Core(const Settings& settings, const std::vector<Level>& levels, const std
       occupancy_(settings.resolution),
       level_grads_(threads),
       chunks_(kChunks) {
-    if (levels.empty() || int(levels.size()) > kMaxLevels) throw std::invalid_argument("1 to 32 levels");
+    const size_t rows = lay_levels(field_.grid, levels);
     const Layers& at = field_.layers;
-    size_t rows = 0;
-    for (size_t l = 0; l < levels.size(); l++) {
-        const Level& level = field_.grid.level[l] = levels[l];
-        if (level.offset != rows) throw std::invalid_argument("levels do not lie behind each other");
-        const uint64_t cube = uint64_t(level.resolution) * level.resolution * level.resolution;
-        const bool power = level.entries && !(level.entries & (level.entries - 1));
-        if (level.dense ? cube > level.entries || level.resolution < 2 : !power)
-            throw std::invalid_argument("a level's entries do not fit its resolution");
-        rows += level.entries;
-    }
     table_ = Array<float>(rows * kFeatures);
     table_m_ = Array<float>(rows * kFeatures);
     table_v_ = Array<float>(rows * kFeatures);
@@ -33,7 +39,6 @@ Core::Core(const Settings& settings, const std::vector<Level>& levels, const std
     weights_m_ = Array<float>(at.count);
     weights_v_ = Array<float>(at.count);
     packed_ = Array<float>(at.packed_count());
-    field_.grid.levels = field_.grid.active = int(levels.size());
     field_.grid.table = table_.data();
     field_.weights = weights_.data();
     field_.packed = packed_.data();

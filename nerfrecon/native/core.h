@@ -58,6 +58,14 @@ struct Rays {
     virtual ~Rays() = default;
 };
 
+// Training pixels drawn for one step, and the pixels of a view: what steps and renderings look along.
+std::unique_ptr<Rays> pixel_rays(const Settings&, const Occupancy&, const std::vector<View>&, uint32_t step, int rays);
+std::unique_ptr<Rays> view_rays(const Settings&, const Occupancy&, const Camera&, const float* background, float* rgb,
+                                float* depth, float* opacity);
+
+// Sets the grid's levels, all active; returns the table's rows. std::invalid_argument for impossible ones.
+size_t lay_levels(Grid&, const std::vector<Level>&);
+
 struct Chunk {
     Array<float> grad;  // of the weights
     Reel reel;

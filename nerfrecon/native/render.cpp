@@ -36,6 +36,11 @@ class ViewRays : public Rays {
 
 }  // namespace
 
+std::unique_ptr<Rays> view_rays(const Settings& settings, const Occupancy& occupancy, const Camera& camera,
+                                const float* background, float* rgb, float* depth, float* opacity) {
+    return std::make_unique<ViewRays>(settings, occupancy, camera, background, rgb, depth, opacity);
+}
+
 void Core::render(const Camera& camera, const float* background, float* rgb, float* depth, float* opacity) {
     ViewRays rays(settings_, occupancy_, camera, background, rgb, depth, opacity);
     run_chunks(rays, camera.width * camera.height, false);

@@ -54,6 +54,11 @@ class PixelRays : public Rays {
 
 }  // namespace
 
+std::unique_ptr<Rays> pixel_rays(const Settings& settings, const Occupancy& occupancy, const std::vector<View>& views,
+                                 uint32_t step, int rays) {
+    return std::make_unique<PixelRays>(settings, occupancy, views, step, rays);
+}
+
 Report Core::steps(int count, const Pace& pace) {
     if (views_.empty()) throw std::invalid_argument("no views to train on");
     set_active(pace.active_levels);

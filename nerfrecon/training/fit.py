@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nerfrecon.backends.base import Backend, StepReport
+from nerfrecon.backends.native_sdf import NativeSdfBackend
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import AnyField, Checkpoint, write_checkpoint
 from nerfrecon.config import NerfreconConfig
@@ -124,7 +125,7 @@ class Fit:
         if scale != self.course.picture_scale:
             self._set_pictures(self.backend, scale)
         self.backend.pace = pace_at(field, train, own, self.course.step)
-        if isinstance(self.backend, TorchBackend):
+        if isinstance(self.backend, (TorchBackend, NativeSdfBackend)):
             self.backend.sharpness = sharpness_at(field, own)
         due = sum(progress >= share for share in self.config.visibility.at)
         if self.course.hidden < due and self.course.phase == "field":
