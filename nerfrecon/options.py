@@ -128,7 +128,7 @@ class SamplingOptions(Config):
     decay: Share = 0.8
     """What is left of a cell's old value when it is looked at."""
     threshold: Share = 0.01
-    """Optical thickness of one smallest step that makes a cell occupied, or the mean of all if that is less."""
+    """Optical thickness of one smallest step that makes a cell occupied; the mean of all if that is less."""
     step: Positive = 3**0.5 / 1024
     """Smallest step."""
     cone: NotNegative = 0.0

@@ -83,16 +83,20 @@ def _torch(config: NerfreconConfig, field: AnyField) -> Backend:
 
 def _native(config: NerfreconConfig, field: AnyField) -> Backend:
     train = config.train
-    for wanted, what in ((train.poses, "refine poses"), (train.exposure, "fit exposures")):
+    surface = isinstance(field, SdfFieldOptions)
+    for wanted, what in (
+        (train.poses, "refine poses"),
+        (train.exposure and surface, "fit exposures of a signed distance"),
+    ):
         if wanted:
             raise BackendUnavailable("native", f"it does not {what}", "take backend torch")
     if isinstance(field, BigMlpFieldOptions):
         raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
     common = (config.sampling, config.losses, train.optimiser)
-    more = {"seed": train.seed, "most_rays": train.batch.most_rays}
+    seed, most_rays = train.seed, train.batch.most_rays
     if isinstance(field, SdfFieldOptions):
-        return NativeSdfBackend(field, *common, **more)
-    return NativeBackend(field, *common, **more)
+        return NativeSdfBackend(field, *common, seed=seed, most_rays=most_rays)
+    return NativeBackend(field, *common, seed=seed, most_rays=most_rays, exposure=train.exposure)
 
 
 def _tcnn(config: NerfreconConfig, field: AnyField) -> Backend:

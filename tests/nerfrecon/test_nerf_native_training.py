@@ -213,8 +213,6 @@ def test_bad_input_is_one_line(monkeypatch: pytest.MonkeyPatch):
         backend.load_state({key: value for key, value in state.items() if key != "density_mlp.0"})
     with pytest.raises(BadInput, match="picture is 24 x 23 px"):
         TrainingView(camera(0), VIEWS[0].pixels[1:])
-    with pytest.raises(BackendUnavailable, match="no distortion loss"):
-        trainer(losses=LossOptions(distortion=0.1))
     backend.set_views([])
     with pytest.raises(SuiteError, match="no views to train on"):
         backend.steps(1)
