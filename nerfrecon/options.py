@@ -119,7 +119,7 @@ class SamplingOptions(Config):
     """Cells a side of the grid of occupied space."""
     update_every: Count = 16
     """Steps between two updates of it."""
-    update_all_until: NotNegative = 32
+    update_all_until: NotNegative = 256
     """Until this step an update looks at all cells, later at shares of them, drawn at random."""
     update_share: Share = 0.25
     """Of the occupied cells, which are the ones that cost."""
@@ -194,11 +194,12 @@ class OptimiserOptions(Config):
     """Adam, as the field is trained by it."""
 
     grid_lr: Positive = 1e-2
-    network_lr: Positive = 1e-2
+    network_lr: Positive = 2e-3
+    """Of the networks, exposures; a density field's tiny ones bear 1e-2 and learn faster by it."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Positive = 1e-15
-    warm_up_steps: Annotated[int, Field(ge=0)] = 20
+    warm_up_steps: Annotated[int, Field(ge=0)] = 100
     """The rate grows to its full size over these steps."""
     final_share: Positive = 0.1
     """The rate falls to this share of itself by the end, by a constant factor a step ..."""

@@ -45,7 +45,7 @@ from suite.errors import BadInput, SuiteError
 TABLE = "grid.table"
 LOG_GAINS, CORRECTIONS = "exposure.log_gain", "poses.correction"
 POSE_SHARE = 0.05
-"""Rate of poses, in radians and unit-cube lengths a step, by that of the networks."""
+"""Rate of poses, in radians and unit-cube lengths a step, by that of the grid."""
 POINTS_SHARE = 4
 """One in so many rays more goes through points of known depth."""
 RAYS_AT_ONCE = 4096
@@ -348,9 +348,9 @@ class TorchBackend:
         return True
 
     def _rate(self, name: str) -> float:
-        if name == TABLE:
-            return self.pace.grid_lr
-        return self.pace.network_lr * (POSE_SHARE if name == CORRECTIONS else 1.0)
+        if name == CORRECTIONS:
+            return self.pace.grid_lr * POSE_SHARE
+        return self.pace.grid_lr if name == TABLE else self.pace.network_lr
 
     def _group(self, name: str) -> str:
         """The network that a matrix belongs to; each is clipped for itself."""
