@@ -120,12 +120,15 @@ class SamplingOptions(Config):
     update_every: Count = 16
     """Steps between two updates of it."""
     update_all_until: NotNegative = 256
-    """Until this step an update looks at all cells, later at `update_share` of them."""
+    """Until this step an update looks at all cells, later at shares of them, drawn at random."""
     update_share: Share = 0.25
-    decay: Share = 0.95
+    """Of the occupied cells, which are the ones that cost."""
+    update_share_empty: Share = 0.0625
+    """Of all others."""
+    decay: Share = 0.8
     """What is left of a cell's old value when it is looked at."""
     threshold: Share = 0.01
-    """Opacity of one smallest step that makes a cell occupied, or the mean of all cells if that is less."""
+    """Optical thickness of one smallest step that makes a cell occupied; the mean of all if that is less."""
     step: Positive = 3**0.5 / 1024
     """Smallest step."""
     cone: NotNegative = 0.0
@@ -192,6 +195,7 @@ class OptimiserOptions(Config):
 
     grid_lr: Positive = 1e-2
     network_lr: Positive = 2e-3
+    """Of the networks, exposures; a density field's tiny ones bear 1e-2 and learn faster by it."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Positive = 1e-15

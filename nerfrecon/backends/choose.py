@@ -83,7 +83,11 @@ def _torch(config: NerfreconConfig, field: AnyField) -> Backend:
 
 def _native(config: NerfreconConfig, field: AnyField) -> Backend:
     train = config.train
-    for wanted, what in ((train.poses, "refine poses"), (train.exposure, "fit exposures")):
+    surface = isinstance(field, SdfFieldOptions)
+    for wanted, what in (
+        (train.poses, "refine poses"),
+        (train.exposure and surface, "fit exposures of a signed distance"),
+    ):
         if wanted:
             raise BackendUnavailable("native", f"it does not {what}", "take backend torch")
     if isinstance(field, BigMlpFieldOptions):
@@ -92,7 +96,7 @@ def _native(config: NerfreconConfig, field: AnyField) -> Backend:
     seed, most_rays = train.seed, train.batch.most_rays
     if isinstance(field, SdfFieldOptions):
         return NativeSdfBackend(field, *common, seed=seed, most_rays=most_rays)
-    return NativeBackend(field, *common, seed=seed, most_rays=most_rays)
+    return NativeBackend(field, *common, seed=seed, most_rays=most_rays, exposure=train.exposure)
 
 
 def _tcnn(config: NerfreconConfig, field: AnyField) -> Backend:

@@ -28,8 +28,10 @@ from nerfrecon.options import (
     SamplingOptions,
     SdfFieldOptions,
 )
+from nerfrecon.training.depths import ViewDepths
 from suite.errors import BackendUnavailable, BadInput, SuiteError
 
+LOG_GAINS = "exposure.log_gain"
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 
 
@@ -47,7 +49,7 @@ class NativeBackend:
     """A density field trained by the compiled core.
 
     `threads` None takes all cores this process may use; `isa` names the kernels ("portable", "avx2",
-    "avx512"), None takes the best that the machine runs.
+    "avx512"), None takes the best that the machine runs. `exposure` fits gains of every view.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class NativeBackend:
         most_rays: int = 65536,
         threads: int | None = None,
         isa: str | None = None,
+        exposure: bool = False,
     ) -> None:
         self._native = load_native()
         if not isinstance(field, DensityFieldOptions):
@@ -78,6 +81,7 @@ class NativeBackend:
             threads or cores(),
         )
         self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
+        self._exposure = exposure
         first = first_parameters(field, seed)
         self._shapes = {name: values.shape for name, values in first.items()}
         self._set_tensors(first, "value")
@@ -106,6 +110,22 @@ class NativeBackend:
                 for view in views
             ]
         )
+        if self._exposure:
+            self._core.fit_exposure()
+
+    def set_depths(self, depths: Sequence[ViewDepths]) -> None:
+        """What is known of the depth of each of the views, in their order; after `set_views`."""
+        numbers = [np.full(len(view.depth), number, np.int64) for number, view in enumerate(depths)]
+        try:
+            self._core.set_depths(
+                [None if view.map is None else np.ascontiguousarray(view.map, np.float32) for view in depths],
+                np.concatenate([*numbers, np.zeros(0, np.int64)]),
+                np.concatenate([view.positions_px.ravel() for view in depths] or [np.zeros(0)]).astype(float),
+                np.concatenate([view.depth for view in depths] or [np.zeros(0)]).astype(np.float32),
+                np.concatenate([view.trust for view in depths] or [np.zeros(0)]).astype(np.float32),
+            )
+        except ValueError as error:
+            raise BadInput(str(error), hint="give one set of depths for each training view") from None
 
     def restrict(self, allowed: Bool[np.ndarray, " cells"]) -> None:
         """Give up cells of the occupancy grid for good; BadInput where none is left."""
@@ -206,9 +226,10 @@ class NativeBackend:
     def state(self) -> dict[str, np.ndarray]:
         """Parameters under their names in the state dict, Adam's moments behind `adam.m.` and `adam.v.`,
         occupancy and counters."""
-        state = {name: self._core.tensor(name, "value") for name in self._shapes}
+        names = [*self._shapes, *([LOG_GAINS] if self._fits_gains else [])]
+        state = {name: self._core.tensor(name, "value") for name in names}
         for part in ("m", "v"):
-            state |= {f"adam.{part}.{name}": self._core.tensor(name, part) for name in self._shapes}
+            state |= {f"adam.{part}.{name}": self._core.tensor(name, part) for name in names}
         value, allowed, on = self._core.occupancy()
         state |= {"occupancy.value": value, "occupancy.allowed": allowed, "occupancy.occupied": on}
         step, applied, refused, caution, kept = self._core.place
@@ -231,6 +252,7 @@ class NativeBackend:
                         hint="use the field's options that it was trained with",
                     )
         self._set_tensors(state, "value")
+        self._set_gains(state)
         for part in ("m", "v"):
             self._set_tensors(
                 {
@@ -250,6 +272,21 @@ class NativeBackend:
             step, applied, refused = (int(n) for n in state["counters"])
             caution, kept = (float(x) for x in state["running"])
             self._core.place = (step, applied, refused, caution, kept)
+
+    @property
+    def _fits_gains(self) -> bool:
+        return self._exposure and bool(self._core.views)
+
+    def _set_gains(self, state: Mapping[str, np.ndarray]) -> None:
+        """Exposures that `state` has, where they are fitted and it has as many views."""
+        for part, key in (("value", LOG_GAINS), ("m", f"adam.m.{LOG_GAINS}"), ("v", f"adam.v.{LOG_GAINS}")):
+            if self._fits_gains and key in state:
+                if len(state[key]) != self._core.views:
+                    raise BadInput(
+                        f"{key} is of {len(state[key])} views, not {self._core.views}",
+                        hint="keep the views as they were",
+                    )
+                self._core.set_tensor(LOG_GAINS, part, np.ascontiguousarray(state[key], np.float32))
 
     def _set_tensors(self, values: Mapping[str, np.ndarray], part: str) -> None:
         for name, array in values.items():
@@ -274,7 +311,9 @@ def native_settings(
     settings = native.Settings()
     settings.seed = seed
     settings.resolution = sampling.occupancy_resolution
-    for key in ("update_every", "update_share", "decay", "threshold", "step", "cone", "near", "stop"):
+    for key in ("update_every", "update_share", "update_share_empty", "decay", "threshold"):
+        setattr(settings, key, getattr(sampling, key))
+    for key in ("step", "cone", "near", "stop"):
         setattr(settings, key, getattr(sampling, key))
     settings.update_all_until = int(sampling.update_all_until)
     settings.most_samples = sampling.most_samples
@@ -287,7 +326,7 @@ def native_settings(
         kind, size = 1, losses.colour.delta
     elif isinstance(losses.colour, CharbonnierOptions):
         kind, size = 2, losses.colour.epsilon
-    settings.set_loss(kind, size, losses.mask, losses.opacity)
+    settings.set_loss(kind, size, losses.mask, losses.opacity, losses.distortion, losses.depth)
     settings.random_background = losses.background == "random"
     if losses.background != "random":
         settings.set_background(*BACKGROUNDS[losses.background])
@@ -312,10 +351,12 @@ def refuse_what_is_not_built(
             f"it has 2 features a level, not {field.grid.features}",
             "take features: 2 or backend torch",
         )
-    for term in ("depth", "distortion"):
+    for term in ("depth", "distortion") if isinstance(field, SdfFieldOptions) else ():
         if getattr(losses, term) > 0:
             raise BackendUnavailable(
-                "native", f"it has no {term} loss", f"set {term}: 0, or take backend torch"
+                "native",
+                f"it has no {term} loss for a signed distance",
+                f"set {term}: 0, or take backend torch",
             )
 
 

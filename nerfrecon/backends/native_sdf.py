@@ -75,6 +75,7 @@ class NativeSdfBackend(NativeBackend):
             threads or cores(),
         )
         self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
+        self._exposure = False
         self.sharpness: float | None = None
         first = first_parameters(field, seed)
         self._shapes = {name: values.shape for name, values in first.items() if values.ndim == 2}

@@ -29,6 +29,7 @@ from nerfrecon.options import (
     SamplingOptions,
     SdfFieldOptions,
 )
+from nerfrecon.render.losses import depth_loss
 from nerfrecon.render.march import Samples
 from nerfrecon.render.random import Draw, torch_uniform
 from nerfrecon.render.rays import Pixels, Rays, draw_backgrounds, draw_pixels
@@ -42,8 +43,8 @@ from suite.errors import BadInput, SuiteError
 
 TABLE = "grid.table"
 LOG_GAINS, CORRECTIONS = "exposure.log_gain", "poses.correction"
-POSE_SHARE = 0.25
-"""Rate of poses, in radians and unit-cube lengths a step, by that of the networks."""
+POSE_SHARE = 0.05
+"""Rate of poses, in radians and unit-cube lengths a step, by that of the grid."""
 POINTS_SHARE = 4
 """One in so many rays more goes through points of known depth."""
 FIRST_KEPT_PER_RAY, LEAST_KEPT_PER_RAY = 32.0, 0.05
@@ -197,11 +198,13 @@ class TorchBackend(TorchRenderer):
             self.losses, self.field, look, seen, self._extras.get(LOG_GAINS), self._known_depth(look)
         )
         total = total * (len(numbers) / rays)
+        kept = int(seen.weights.kept.sum())
         if self._depths is not None and self._depths.points and self.losses.depth:
-            total = total + self.losses.depth * self._points_loss(pictures, self._depths, poses, rays)
+            away, more, more_kept = self._points_loss(pictures, self._depths, poses, rays)
+            total = total + self.losses.depth * away
+            samples, kept = samples + more, kept + more_kept
         if not self._improve(total):
             return None
-        kept = int(seen.weights.kept.sum())
         now = max(kept / rays, LEAST_KEPT_PER_RAY)
         self._kept_per_ray = 0.9 * self._kept_per_ray + 0.1 * now if self._kept_per_ray else now
         return Counted(float(total.detach()), rays, samples, kept)
@@ -234,15 +237,17 @@ class TorchBackend(TorchRenderer):
             return torch.ones_like(samples.joined)
         return visible(self.field, samples, self.sampling.stop)
 
-    def _points_loss(self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int) -> Tensor:
-        """Depth against points found with the poses, along rays of their own."""
+    def _points_loss(
+        self, pictures: Pictures, depths: Depths, poses: Tensor, rays: int
+    ) -> tuple[Tensor, int, int]:
+        """Depth against points found with the poses, along rays of their own; samples marched and kept."""
         chosen = depths.drawn(self.seed, self._step, max(1, rays // POINTS_SHARE))
         aim = pictures.rays_at(depths.point_view[chosen], depths.point_px[chosen], poses)
         numbers = rays + torch.arange(len(chosen), device=self.device)
-        _, seen = self._looked(aim, numbers, torch.zeros(len(chosen), 3, device=self.device))
-        trust = depths.point_trust[chosen] * (seen.opacity.detach() > 0)
-        difference = (seen.depth - depths.point_depth[chosen]).abs()
-        return (trust * difference).sum() / trust.sum().clamp(min=1e-6)
+        marched, seen = self._looked(aim, numbers, torch.zeros(len(chosen), 3, device=self.device))
+        wanted, trust = depths.point_depth[chosen], depths.point_trust[chosen]
+        away = depth_loss(seen.depth, wanted, trust, seen.opacity.detach() > 0)
+        return away, marched, int(seen.weights.kept.sum())
 
     def _known_depth(self, look: Look) -> tuple[Tensor, Tensor] | None:
         if self._depths is None or not self._depths.has_maps or not self.losses.depth:
@@ -272,9 +277,9 @@ class TorchBackend(TorchRenderer):
         return True
 
     def _rate(self, name: str) -> float:
-        if name == TABLE:
-            return self.pace.grid_lr
-        return self.pace.network_lr * (POSE_SHARE if name == CORRECTIONS else 1.0)
+        if name == CORRECTIONS:
+            return self.pace.grid_lr * POSE_SHARE
+        return self.pace.grid_lr if name == TABLE else self.pace.network_lr
 
     def _group(self, name: str) -> str:
         """The network that a matrix belongs to; each is clipped for itself."""

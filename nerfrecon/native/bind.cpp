@@ -80,7 +80,9 @@ struct PackedRays : nerf::Rays {
         std::copy_n(l.d_colour, 3, u.d_colour + 3 * r);
         u.d_opacity[r] = l.d_opacity;
         u.d_rest[r] = l.d_rest;
-        return l.value;
+        if (!u.d_spread) return l.value;
+        u.d_spread[r] = loss.distortion / float(count);
+        return l.value + double(u.d_spread[r]) * u.spread[r];
     }
 };
 
@@ -115,6 +117,8 @@ class Bound {
     nerf::Core& core() { return core_; }
 
     void set_views(const Views&);
+    void set_depths(const std::vector<std::optional<Matrix>>& maps, const Places& views, const Doubles& positions_px,
+                    const Vector& depth, const Vector& trust);
 
     nb::object tensor(const std::string& name, const std::string& part);
     void set_tensor(const std::string& name, const std::string& part, const Matrix& values);
@@ -137,11 +141,13 @@ class Bound {
 
    private:
     std::pair<nerf::Tensor*, float*> find(const std::string& name, const std::string& part) {
-        for (nerf::Tensor& t : core_.tensors())
-            if (t.name == name) {
-                if (part == "value") return {&t, t.values};
-                if (part == "m") return {&t, t.m};
-                if (part == "v") return {&t, t.v};
+        std::vector<nerf::Tensor*> all{&core_.log_gains()};
+        for (nerf::Tensor& t : core_.tensors()) all.push_back(&t);
+        for (nerf::Tensor* t : all)
+            if (t->name == name) {
+                if (part == "value") return {t, t->values};
+                if (part == "m") return {t, t->m};
+                if (part == "v") return {t, t->v};
             }
         throw std::invalid_argument("no tensor " + name + ", part " + part);
     }
@@ -185,7 +191,32 @@ std::pair<std::vector<nerf::View>, std::vector<nb::object>> views_of(const Views
 void Bound::set_views(const Views& views) {
     auto [all, kept] = views_of(views);
     core_.views() = std::move(all);
+    core_.points().clear();
     kept_ = std::move(kept);
+}
+
+void Bound::set_depths(const std::vector<std::optional<Matrix>>& maps, const Places& views,
+                       const Doubles& positions_px, const Vector& depth, const Vector& trust) {
+    std::vector<nerf::View>& all = core_.views();
+    const size_t n = views.shape(0);
+    want(maps.size() == all.size(), "there are depths of another number of views");
+    want(positions_px.shape(0) == 2 * n && depth.shape(0) == n && trust.shape(0) == n,
+         "points, their depths and their trusts differ in number");
+    for (size_t i = 0; i < maps.size(); i++) {
+        const nerf::Camera& camera = all[i].camera;
+        want(!maps[i] || (int(maps[i]->shape(0)) == camera.height && int(maps[i]->shape(1)) == camera.width),
+             "a depth map has another size than its picture");
+    }
+    std::vector<nerf::Sighting> points;
+    for (size_t i = 0; i < n; i++) {
+        want(views(i) >= 0 && size_t(views(i)) < all.size(), "a point is seen by a view that there is not");
+        points.push_back({int(views(i)), positions_px(2 * i), positions_px(2 * i + 1), depth(i), trust(i)});
+    }
+    for (size_t i = 0; i < maps.size(); i++) {
+        all[i].depth = maps[i] ? maps[i]->data() : nullptr;
+        if (maps[i]) kept_.push_back(nb::cast(*maps[i]));
+    }
+    core_.points() = std::move(points);
 }
 
 nb::object Bound::evaluate(const Places& starts, const Matrix& origins, const Matrix& directions, const Vector& t,
@@ -277,6 +308,7 @@ NB_MODULE(_native, m) {
         .def_rw("update_every", &nerf::Settings::update_every)
         .def_rw("update_all_until", &nerf::Settings::update_all_until)
         .def_rw("update_share", &nerf::Settings::update_share)
+        .def_rw("update_share_empty", &nerf::Settings::update_share_empty)
         .def_rw("decay", &nerf::Settings::decay)
         .def_rw("threshold", &nerf::Settings::threshold)
         .def_rw("step", &nerf::Settings::step)
@@ -294,9 +326,10 @@ NB_MODULE(_native, m) {
         .def("set_background", [](nerf::Settings& s, float r, float g, float b) {
             s.background[0] = r, s.background[1] = g, s.background[2] = b;
         })
-        .def("set_loss", [](nerf::Settings& s, int kind, float size, float mask, float opacity) {
+        .def("set_loss", [](nerf::Settings& s, int kind, float size, float mask, float opacity, float distortion,
+                            float depth) {
             want(kind >= 0 && kind <= 2, "no such colour loss");
-            s.loss = {nerf::ColourLoss(kind), size, mask, opacity};
+            s.loss = {nerf::ColourLoss(kind), size, mask, opacity, distortion, depth};
         });
 
     using nerf::Core;
@@ -306,6 +339,8 @@ NB_MODULE(_native, m) {
              "settings"_a, "scale"_a.noconvert(), "resolution"_a.noconvert(), "entries"_a.noconvert(),
              "dense"_a.noconvert(), "isa"_a, "threads"_a)
         .def("set_views", &Bound::set_views)
+        .def("set_depths", &Bound::set_depths)
+        .def("fit_exposure", [](Bound& b) { b.core().fit_exposure(b.core().views().size()); })
         .def("tensor", &Bound::tensor)
         .def("set_tensor", &Bound::set_tensor, "name"_a, "part"_a, "values"_a.noconvert())
         .def("evaluate", &Bound::evaluate, "starts"_a.noconvert(), "origins"_a.noconvert(),
@@ -376,6 +411,7 @@ NB_MODULE(_native, m) {
             return nb::make_tuple(origins, directions);
         })
         .def("set_active", [](Bound& b, int levels) { b.core().set_active(levels); })
+        .def_prop_ro("views", [](Bound& b) { return b.core().views().size(); })
         .def_prop_ro("isa", [](Bound& b) { return std::string(b.core().isa()); })
         .def_prop_ro("cells", [](Bound& b) { return b.core().occupancy().cells(); })
         .def_prop_ro("cells_on", [](Bound& b) { return b.core().occupancy().count_on(); })

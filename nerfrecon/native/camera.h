@@ -22,6 +22,7 @@ struct View {
     const uint8_t* pixels;
     const uint8_t* usable;  // 0: this pixel says nothing; null: all do
     int channels;
+    const float* depth = nullptr;  // length along each pixel's ray, NaN where it is not known; null: nowhere
 };
 
 Ray pixel_ray(const Camera&, double u, double v);

@@ -189,13 +189,14 @@ void Core::update_occupancy() {
     const Settings& s = settings_;
     const int n = occupancy_.resolution();
     const bool all = step < uint32_t(s.update_all_until);
+    const Array<uint8_t>& on = occupancy_.on();
     std::vector<uint32_t> cells;
     double sum = 0;
     size_t allowed = 0;
     Array<float>& value = occupancy_.values();
     for (uint32_t i = 0; i < occupancy_.cells(); i++)
-        if (occupancy_.allowed()[i] &&
-            (all || Random(s.seed, step, i).uniform(Draw::cell_choice) < s.update_share))
+        if (occupancy_.allowed()[i] && (all || Random(s.seed, step, i).uniform(Draw::cell_choice) <
+                                                   (on[i] ? s.update_share : s.update_share_empty)))
             cells.push_back(i);
     for_points(
         cells.size(),
@@ -209,8 +210,7 @@ void Core::update_occupancy() {
             place(u, k, p);
         },
         [&](Unit& u, size_t i, int k) {
-            const float opacity = -std::expm1(-u.sigma[k] * s.step);
-            value[cells[i]] = std::max(value[cells[i]] * s.decay, opacity);
+            value[cells[i]] = std::max(value[cells[i]] * s.decay, u.sigma[k] * s.step);
         });
     for (size_t i = 0; i < occupancy_.cells(); i++)
         if (occupancy_.allowed()[i]) sum += value[i], allowed++;

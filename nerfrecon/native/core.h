@@ -24,8 +24,8 @@ constexpr int kChunks = 64;
 struct Settings {
     uint64_t seed = 0;
     // Sampling
-    int resolution = 128, update_every = 16, update_all_until = 256, most_samples = 1024;
-    float update_share = 0.25f, decay = 0.95f, threshold = 0.01f, step = 1.7320508f / 1024, cone = 0, near = 0;
+    int resolution = 128, update_every = 16, update_all_until = 32, most_samples = 1024;
+    float update_share = 0.25f, update_share_empty = 0.0625f, decay = 0.8f, threshold = 0.01f, step = 1.7320508f / 1024, cone = 0, near = 0;
     float stop = 1e-4f;
     bool empty_space = true;
     // Loss
@@ -56,6 +56,19 @@ struct Rays {
     virtual int begin(int ray, Ray& out, float* t, float* dt) = 0;
     virtual double seen(int ray, Unit& unit, int r) = 0;
     virtual ~Rays() = default;
+};
+
+// A point of known depth as a view sees it, and the trust in it.
+struct Sighting {
+    int view;
+    double u, v;
+    float depth, trust;
+};
+
+// What the losses of a step need beside the pictures; null where there is none of it.
+struct Knowledge {
+    const std::vector<Sighting>* points = nullptr;
+    const float* gains = nullptr;  // (views, 3) factors of what is seen in front of the background
 };
 
 // Training pixels drawn for one step, and the pixels of a view: what steps and renderings look along.
@@ -99,6 +112,9 @@ class Core {
     const Settings& settings() const { return settings_; }
     const char* isa() const { return kernels_.name; }
     std::vector<View>& views() { return views_; }
+    std::vector<Sighting>& points() { return points_; }
+    void fit_exposure(size_t views);  // begins with gains of 1, unless there are gains of so many views
+    Tensor& log_gains() { return log_gains_; }
     void set_active(int levels);
     int encoded() const { return field_.grid.levels * kFeatures; }
 
@@ -113,6 +129,7 @@ class Core {
     void run_chunk(Rays&, int begin, int end, UnitMemory&, Chunk&, bool train);
     bool run_chunks(Rays&, int rays, bool train);
     void sum_weight_gradients();
+    void move_gains(AdamRates, const std::vector<float>& by_gain);
     void clip_gradients();
     void for_points(size_t n, const std::function<void(Unit&, size_t, int)>& position,
                     const std::function<void(Unit&, size_t, int)>& result);
@@ -126,6 +143,9 @@ class Core {
     std::vector<Tensor> tensors_;
     Occupancy occupancy_;
     std::vector<View> views_;
+    std::vector<Sighting> points_;
+    Tensor log_gains_{"exposure.log_gain", 0, 3, 3, nullptr, nullptr, nullptr};
+    Array<float> gain_memory_;  // values, m, v
     std::vector<std::unique_ptr<UnitMemory>> units_;  // one a thread
     std::vector<Array<float>> level_grads_;           // one a thread, zero between uses
     std::vector<Chunk> chunks_;

@@ -152,12 +152,15 @@ inline void colour_samples(const Field& field, Unit& u) {
 inline void composite(Unit& u) {
     for (int r = 0; r < u.rays; r++) {
         u.colour[3 * r] = u.colour[3 * r + 1] = u.colour[3 * r + 2] = 0.0f;
-        u.opacity[r] = u.depth_sum[r] = 0.0f;
+        u.opacity[r] = u.depth_sum[r] = u.spread[r] = u.moment[r] = 0.0f;
     }
     for (int s = 0; s < u.kept; s++) {
         const int r = u.ray[s];
         const float w = u.weight[s];
         for (int c = 0; c < 3; c++) u.colour[3 * r + c] += w * u.rgb[size_t(W) * s + c];
+        const float middle = u.ts[s] + 0.5f * u.dts[s];
+        u.spread[r] += w * (2.0f * (middle * u.opacity[r] - u.moment[r]) + w * u.dts[s] * (1.0f / 3.0f));
+        u.moment[r] += w * middle;
         u.opacity[r] += w;
         u.depth_sum[r] += w * u.ts[s];
     }
@@ -171,13 +174,25 @@ inline void forward(const Field& field, Unit& u, float stop) {
 
 // Derivatives by log density, into u.d_sigma, and by the colour before its sigmoid, into u.grad_c (kept, W).
 inline void composite_backward(Unit& u) {
-    for (int r = 0; r < u.rays; r++) u.behind[r] = u.d_rest[r] * u.rest[r];
+    for (int r = 0; r < u.rays; r++) {
+        u.behind[r] = u.d_rest[r] * u.rest[r];
+        u.weight_behind[r] = u.moment_behind[r] = 0.0f;
+    }
     for (int s = u.kept - 1; s >= 0; s--) {
         const int r = u.ray[s];
         const float *rgb = u.rgb + size_t(W) * s, *d = u.d_colour + 3 * r;
         const float w = u.weight[s];
         float value = u.d_opacity[r] + u.d_depth_sum[r] * u.ts[s];
         for (int c = 0; c < 3; c++) value += d[c] * rgb[c];
+        if (u.d_spread[r] != 0.0f) {
+            const float middle = u.ts[s] + 0.5f * u.dts[s];
+            const float before = u.opacity[r] - w - u.weight_behind[r];
+            const float moment = u.moment[r] - w * middle - u.moment_behind[r];
+            value += u.d_spread[r] * 2.0f * (middle * (before - u.weight_behind[r]) + u.moment_behind[r] - moment +
+                                             w * u.dts[s] * (1.0f / 3.0f));
+            u.weight_behind[r] += w;
+            u.moment_behind[r] += w * middle;
+        }
         const float d_tau = (u.through[s] - w) * value - u.behind[r];  // T_i - w_i is what passes this sample
         u.behind[r] += w * value;
         const bool clamped = u.outputs[size_t(kOutputs) * s] > nerf::kMaxLogDensity;

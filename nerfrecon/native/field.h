@@ -69,11 +69,12 @@ struct Unit {
     float *colour;              // (rays, 3) sum of w c: the background is not in it
     float *opacity, *depth_sum; // sum of w, sum of w t
     float *rest;                // transmittance behind the last sample that was looked at
+    float *spread;              // the ray's distortion (render/losses.py); null where a field has none
     int kept;
-    // In of the backward pass: derivatives of the loss by the four outputs above.
-    float *d_colour, *d_opacity, *d_depth_sum, *d_rest;
+    // In of the backward pass: derivatives of the loss by the outputs above.
+    float *d_colour, *d_opacity, *d_depth_sum, *d_rest, *d_spread;
     // Scratch, per ray.
-    float *harmonics, *bias, *d_bias, *behind;
+    float *harmonics, *bias, *d_bias, *behind, *moment, *weight_behind, *moment_behind;
     int *cursor, *live;
     // Scratch, per kept sample.
     int* ray;

@@ -11,6 +11,7 @@ struct LossSettings {
     ColourLoss colour = ColourLoss::huber;
     float size = 0.1f;           // Huber's delta, Charbonnier's epsilon
     float mask = 0, opacity = 0; // weights of the two terms that look at a ray's opacity
+    float distortion = 0, depth = 0;
 };
 
 struct RayLoss {
@@ -57,6 +58,23 @@ inline RayLoss ray_loss(const LossSettings& s, const float* colour, float opacit
         out.value -= double(s.opacity * share) * (o * std::log(o) + (1 - o) * std::log(1 - o));
         if (inside) out.d_opacity += s.opacity * share * (std::log(1 - o) - std::log(o));
     }
+    return out;
+}
+
+// A ray's share of the depth loss: |depth - wanted| times `weight`; nothing for a ray that meets nothing.
+struct DepthLoss {
+    double value = 0;
+    float d_depth_sum = 0, d_opacity = 0;
+};
+
+inline DepthLoss depth_loss(float depth_sum, float opacity, float wanted, float weight) {
+    DepthLoss out;
+    if (!(opacity > 0)) return out;
+    const float low = 1e-6f, over = std::fmax(opacity, low), away = depth_sum / over - wanted;
+    out.value = double(std::fabs(away)) * weight;
+    const float slope = away > 0 ? weight : away < 0 ? -weight : 0;
+    out.d_depth_sum = slope / over;
+    if (opacity >= low) out.d_opacity = -slope * depth_sum / (over * over);
     return out;
 }
 

@@ -23,7 +23,7 @@ class Occupancy {
     int resolution() const { return n_; }
     size_t cells() const { return values_.size(); }
 
-    Array<float>& values() { return values_; }       // opacity of one smallest step, decaying
+    Array<float>& values() { return values_; }       // optical thickness of one smallest step, decaying
     Array<uint8_t>& allowed() { return allowed_; }   // 0: carved away, never on
     const Array<uint8_t>& on() const { return on_; }
     size_t count_on() const { return count_on_; }

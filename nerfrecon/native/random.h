@@ -17,6 +17,7 @@ enum class Draw : uint32_t {
     cell_y = 8,
     cell_z = 9,
     cell_choice = 10,
+    point = 14,
     sample = 16,  // from here on one number for each sample of a ray
 };
 

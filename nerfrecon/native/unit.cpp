@@ -11,7 +11,8 @@ UnitMemory::UnitMemory(const Layers& layers, int most_samples_of_a_ray) {
     u.capacity = int(n) - 32;
     u.ray_capacity = kUnitRays;
     for (float** p : {&u.origin, &u.direction, &u.colour, &u.d_colour}) *p = floats(3 * rays);
-    for (float** p : {&u.opacity, &u.depth_sum, &u.rest, &u.d_opacity, &u.d_depth_sum, &u.d_rest, &u.behind})
+    for (float** p : {&u.opacity, &u.depth_sum, &u.rest, &u.d_opacity, &u.d_depth_sum, &u.d_rest, &u.behind,
+                       &u.spread, &u.d_spread, &u.moment, &u.weight_behind, &u.moment_behind})
         *p = floats(rays);
     u.harmonics = floats(rays * kHarmonics);
     u.bias = floats(rays * kHidden);

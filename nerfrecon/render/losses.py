@@ -6,7 +6,7 @@ Packed samples are as in `nerfrecon.ops.compositing`: `starts` bounds each ray's
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from nerfrecon.ops.compositing import exclusive_sum
@@ -51,10 +51,16 @@ def depth_loss(
     depth: Float[Tensor, " rays"],
     wanted: Float[Tensor, " rays"],
     trust: Float[Tensor, " rays"],
+    met: Bool[Tensor, " rays"],
 ) -> Scalar:
-    """Absolute difference, each ray weighted by `trust`; 0 where a ray has no depth."""
+    """Absolute difference, each ray weighted by `trust`; 0 where a ray has no depth.
+
+    Rays that have not `met` anything cannot be wrong about its depth (their colour says that something is
+    missing): they count as right, so that the mean is over rays that are known before they are seen.
+    """
     known = torch.where(trust > 0, wanted, 0)
-    return (trust * (depth - known).abs()).sum() / trust.sum().clamp(min=1e-6)
+    away = torch.where(met, (depth - known).abs(), 0)
+    return (trust * away).sum() / trust.sum().clamp(min=1e-6)
 
 
 def opacity_loss(opacity: Float[Tensor, " rays"]) -> Scalar:

@@ -3,10 +3,11 @@
 Cell (x, y, z) has the number (z * resolution + y) * resolution + x. A cell is `occupied` only where it is
 `allowed`; carving by masks and dynamic visibility take allowance away for good.
 
-A density field keeps for each cell a `value`: the opacity 1 - exp(-density * step) of one smallest step
+A density field keeps for each cell a `value`: the optical thickness density * step of one smallest step
 through it, found at a random point. At an update the cells that are looked at become max(value * decay,
-opacity there), and occupied is value > min(threshold, mean value of allowed cells) (Mueller et al. 2022,
-appendix E.2).
+thickness there), and occupied is value > min(threshold, mean value of allowed cells) (Mueller et al. 2022,
+appendix E.2). The mean is one of thickness, not of opacity: a few dense cells lift it above the threshold, so
+that it decides only while nothing is dense yet; a mean of opacities kept a third of a filmed room as fog.
 A signed distance needs no memory: a cell is occupied where |f| at its centre is within a band.
 """
 
@@ -84,7 +85,9 @@ def updated(
     allowed = torch.nonzero(occupancy.allowed)[:, 0]
     looked = allowed
     if step >= options.update_all_until:
-        looked = allowed[torch_uniform(seed, step, allowed, Draw.CELL_CHOICE) < options.update_share]
+        full, empty = (torch.tensor(x) for x in (options.update_share, options.update_share_empty))
+        share = torch.where(occupancy.occupied[allowed].cpu(), full, empty).to(allowed.device)
+        looked = allowed[torch_uniform(seed, step, allowed, Draw.CELL_CHOICE) < share]
     value = occupancy.value.clone()
     for cells in looked.split(CHUNK):
         inside = torch.stack(
@@ -92,8 +95,8 @@ def updated(
         )
         points = (corners(cells, occupancy.resolution) + inside) / occupancy.resolution
         with torch.no_grad():
-            opacity = -torch.expm1(-density(points) * options.step)
-        value[cells] = torch.maximum(value[cells] * options.decay, opacity.to(value.dtype))
+            thickness = density(points) * options.step
+        value[cells] = torch.maximum(value[cells] * options.decay, thickness.to(value.dtype))
     from_ = min(options.threshold, float(value[allowed].double().mean()))
     return Occupancy(value, occupancy.allowed, occupancy.allowed & (value > from_))
 

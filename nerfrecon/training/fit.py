@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from nerfrecon.backends.base import Backend, StepReport
+from nerfrecon.backends.native import NativeBackend
 from nerfrecon.backends.native_sdf import NativeSdfBackend
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import AnyField, Checkpoint, write_checkpoint
@@ -164,7 +165,7 @@ class Fit:
 
     def _set_pictures(self, backend: Backend, scale: float | int) -> None:
         backend.set_views(training_views(self.scene, self.learned, scale))
-        if self.config.losses.depth and isinstance(backend, TorchBackend):
+        if self.config.losses.depth and isinstance(backend, (TorchBackend, NativeBackend)):
             depths = view_depths(self.scene, self.learned, scale)
             if all(one.map is None and not len(one.depth) for one in depths):
                 raise BadInput(

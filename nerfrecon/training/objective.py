@@ -75,8 +75,7 @@ def objective(
         total = total + options.distortion * spread
     if depth is not None and options.depth:
         wanted, trust = depth
-        # A ray that meets nothing has no depth to be wrong about: its colour says that something is missing.
-        total = total + options.depth * depth_loss(seen.depth, wanted, trust * (seen.opacity.detach() > 0))
+        total = total + options.depth * depth_loss(seen.depth, wanted, trust, seen.opacity.detach() > 0)
     if isinstance(field, SdfField) and seen.near_surface is not None:
         near = seen.near_surface
         if options.eikonal:

@@ -7,7 +7,13 @@ import pytest
 from nerfrecon.backends import choose as choose_module
 from nerfrecon.backends.choose import choose
 from nerfrecon.config import NerfreconConfig
-from nerfrecon.options import BigMlpFieldOptions, DensityFieldOptions, GridOptions, TrainOptions
+from nerfrecon.options import (
+    BigMlpFieldOptions,
+    DensityFieldOptions,
+    GridOptions,
+    SdfFieldOptions,
+    TrainOptions,
+)
 from suite.errors import BackendUnavailable
 
 FIELD = DensityFieldOptions(grid=GridOptions(levels=3, log2_table=8, finest_resolution=32))
@@ -34,7 +40,7 @@ def test_auto_takes_the_fastest_that_can_and_says_why(monkeypatch):
     ("asked", "why"),
     [
         ({"poses": True}, "does not refine poses"),
-        ({"exposure": True}, "does not fit exposures"),
+        ({"exposure": True, "field": SdfFieldOptions()}, "does not fit exposures"),
         ({"field": BigMlpFieldOptions(layers=2, width=8, skip=1)}, "no field of type big_mlp"),
     ],
 )

@@ -149,7 +149,9 @@ def test_losses_are_least_where_they_should_be():
     opacity = [float(losses.opacity_loss(torch.tensor([value]))) for value in (0.0, 0.2, 0.5, 0.8, 1.0)]
     assert opacity[0] < opacity[1] < opacity[2] > opacity[3] > opacity[4]
     nan = torch.tensor([2.0, torch.nan])
-    assert float(losses.depth_loss(torch.tensor([1.5, 9]), nan, torch.tensor([1.0, 0]))) == pytest.approx(0.5)
+    seen, trust = torch.tensor([1.5, 9]), torch.tensor([1.0, 0])
+    for met, wanted in ((True, 0.5), (False, 0.0)):
+        assert float(losses.depth_loss(seen, nan, trust, torch.tensor([met, met]))) == pytest.approx(wanted)
 
 
 def test_huber_is_smooth_where_it_turns_linear():
@@ -165,7 +167,7 @@ def test_huber_is_smooth_where_it_turns_linear():
         lambda x: losses.charbonnier(x - 0.5, 0.02),
         lambda x: losses.mask_loss(x, (x.detach() > 0.5).double()),
         losses.opacity_loss,
-        lambda x: losses.depth_loss(x, 1 - drawn(9, 3), drawn(9, 4)),
+        lambda x: losses.depth_loss(x, 1 - drawn(9, 3), drawn(9, 4), drawn(9, 5) > 0.3),
         lambda x: losses.eikonal_loss(x.reshape(-1, 3)),
         losses.curvature_loss,
     ],
@@ -179,4 +181,4 @@ def test_terms_of_nothing_are_zero():
     assert float(losses.eikonal_loss(torch.zeros(0, 3))) == 0
     assert float(losses.curvature_loss(torch.zeros(0))) == 0
     nobody = torch.zeros(3)
-    assert float(losses.depth_loss(nobody, nobody, nobody)) == 0
+    assert float(losses.depth_loss(nobody, nobody, nobody, nobody > 0)) == 0
