@@ -93,11 +93,11 @@ class NativeSdfBackend(NativeBackend):
         self._sharpen()
         return super().render(camera, background)
 
-    def density(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    def density(self, points: np.ndarray) -> Float[np.ndarray, " n"]:
         """There is none: raises BadInput."""
         raise BadInput("the field is a signed distance", hint="ask for `sdf`")
 
-    def sdf(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    def sdf(self, points: np.ndarray) -> Float[np.ndarray, " n"]:
         """Signed distance at points of the unit cube, positive outside; others are moved to its border."""
         if points.ndim != 2 or points.shape[1] != 3:
             raise BadInput(f"points have shape {points.shape}", hint="give (n, 3)")

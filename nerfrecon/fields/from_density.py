@@ -6,7 +6,7 @@ interior stays a dark cap. A density field finds such an interior within seconds
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"
     return (distance / len(solid)).astype(np.float32)
 
 
+@runtime_checkable
 class Fittable(Protocol):
     """A signed distance that can be moved towards given values."""
 

@@ -135,7 +135,7 @@ def plain() -> dict[str, float]:
 @pytest.mark.parametrize(
     ("losses", "measure", "share"),
     [
-        ({"mask": 0.1}, _opacity_error, 0.6),
+        ({"mask": 0.1}, _opacity_error, 0.75),
         ({"opacity": 0.02}, _undecided, 0.82),
         ({"distortion": 0.05}, _spread, 0.35),
     ],
