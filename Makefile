@@ -1,17 +1,20 @@
-# setup | demo | test | bench | lint: each makes .venv by itself, with any Python from 3.10 on, and needs nothing else.
+# setup | demo | test | bench | lint: each makes .venv by itself, with any Python from 3.10 on, and needs nothing
+# else. With a C++ compiler nerfrecon's native core is built too; `make -B setup` asks again whether there is one.
 
 PYTHONS := python3.11 python3.12 python3.13 python3.10 python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := runs/demo
+NATIVE := $(wildcard nerfrecon/native/*.cpp nerfrecon/native/*.h nerfrecon/native/CMakeLists.txt)
 
 .DEFAULT_GOAL := setup
 .PHONY: setup demo test bench lint
 
 setup: $(STAMP)
 
-# A Python that is found may still be an empty shim, too old, or one without venv; it is asked, not trusted.
-$(STAMP): pyproject.toml constraints.txt
+# A Python that is found may still be an empty shim, too old, or one without venv; it is asked, not trusted. So is
+# a compiler, which also needs Python's headers. pip's versions differ in where constraints of a build come from.
+$(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	@set -e; \
 	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 	  found=; \
@@ -27,8 +30,24 @@ $(STAMP): pyproject.toml constraints.txt
 	  rm -rf .venv; \
 	  $$found -m venv .venv; \
 	fi; \
-	echo "Installing the tested versions (a minute or two)"; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spine,imcls,falldet,mmdet,dev]'; \
+	if [ -z "$$SUITE_PURE" ]; then \
+	  native=; \
+	  include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	  for compiler in "$${CXX:-c++}" g++ clang++; do \
+	    if echo '#include <Python.h>' | $$compiler -std=c++17 -fsyntax-only -x c++ "-I$$include" - 2>/dev/null; then \
+	      native=$$compiler; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$native" ]; then \
+	    echo "No C++ compiler that finds Python.h (on Debian: g++ python3-dev; then make -B setup): without nerfrecon's" \
+	      "native core its reference in PyTorch runs, about ten times slower." >&2; \
+	    export SUITE_PURE=1; \
+	  fi; \
+	fi; \
+	echo "Installing the tested versions (a few minutes)"; \
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[spine,imcls,falldet,nerfrecon,mmdet,dev]'; \
 	touch $(STAMP)
 
 # OMP_NUM_THREADS=1: small networks gain little from a second core and lose much where it is busy.

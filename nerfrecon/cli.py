@@ -1,5 +1,115 @@
-"""The command line of nerfrecon, which is announced and not built yet."""
+"""The command line of nerfrecon, a verb for each thing to do; heavy imports wait for their command."""
 
-from suite.cli import announced
+from __future__ import annotations
 
-main = announced("nerfrecon", "photographs to textured meshes")
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from suite.cli import LazyGroup, entry, print_table, with_config
+
+if TYPE_CHECKING:
+    from nerfrecon.config import NerfreconConfig
+    from suite.config import Loaded
+
+RECIPES = Path(__file__).with_name("configs")
+_PATH: Any = click.Path(path_type=Path)
+
+
+def _config() -> type[NerfreconConfig]:
+    from nerfrecon.config import NerfreconConfig
+
+    return NerfreconConfig
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="vision-suite")
+def nerfrecon() -> None:
+    """Photographs with poses to a radiance field, on any CPU in minutes.
+
+    A reconstruction is a YAML file, or a recipe by its name (nerfrecon check --list), and settings over it:
+    nerfrecon train object scene=photos/shoe
+    """
+
+
+def _list_recipes(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        for path in sorted(RECIPES.glob("*.yaml")):
+            first = path.read_text(encoding="utf-8").partition("\n")[0]
+            click.echo(f"{path.stem:<20} {first.lstrip('# ')}")
+        ctx.exit()
+
+
+@nerfrecon.command()
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_recipes,
+    help="Say which recipes are shipped, and leave.",
+)
+@with_config(_config, RECIPES)
+def check(loaded: Loaded[NerfreconConfig]) -> None:
+    """Check settings, scene and backend without training: views, box, what is carved, sizes."""
+    from nerfrecon.check import check_scene
+
+    checked = check_scene(loaded.config)
+    print_table(checked.table)
+    for line in checked.warnings:
+        click.echo(f"warning: {line}", err=True)
+
+
+@nerfrecon.command()
+@click.option("--out", type=_PATH, help="Run folder to make.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with the newest run of this name that has not finished.")
+@with_config(_config, RECIPES)
+def train(out: Path | None, resume: bool, loaded: Loaded[NerfreconConfig]) -> None:
+    """Train a field, judge it on views held out, and write figures and a report.
+
+    Ctrl-C and SIGTERM save everything; --resume goes on.
+    """
+    from suite.run import Run
+    from suite.unfinished import unfinished
+
+    folder = out or Path("runs") / loaded.config.name
+    if resume:
+        run = unfinished(folder, loaded.config, numbered=out is None)
+    else:
+        run = Run.create(folder, config=loaded, numbered=out is None)
+    with run:
+        from nerfrecon.train import train as train_field
+
+        train_field(loaded.config, run, resume)
+    click.echo(f"The report: {run.folder / 'report.html'}")
+
+
+@nerfrecon.command()
+@click.argument("run", metavar="RUN", type=_PATH)
+@click.option("--out", type=_PATH, help="Folder to write.  [default: RUN/views]")
+@click.option(
+    "--views",
+    default="held-out",
+    show_default=True,
+    metavar="held-out|all|NAME",
+    help="Which views of the scene.",
+)
+@click.option("--orbit", type=click.IntRange(min=2), help="Instead: a turn around the box in so many views.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, show_default=True)
+@click.option("--depth", is_flag=True, help="Write depth too: 16-bit PNG, thousandths of a world unit.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "native", "torch", "tcnn"]), default="auto", show_default=True
+)
+def render(
+    run: Path, out: Path | None, views: str, orbit: int | None, scale: float, depth: bool, backend: Any
+) -> None:
+    """Render views of the field of RUN as PNG."""
+    from nerfrecon.render_views import render_run
+
+    folder = out or run / "views"
+    count = render_run(run, folder, views, orbit=orbit, scale=scale, depth=depth, backend=backend)
+    click.echo(f"{folder}: {count} views")
+
+
+main = entry(nerfrecon)

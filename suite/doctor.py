@@ -28,6 +28,8 @@ class Optional:
     module: str
     extra: str
     enables: str
+    source: str = ""
+    """Where it is from, if no index has it."""
 
 
 OPTIONAL = (
@@ -36,7 +38,12 @@ OPTIONAL = (
     Optional("trimesh", "trimesh", "spine", "spine: checks and repairs of meshes"),
     Optional("safetensors", "safetensors", "spine", "spine: the learned model of the landmarks"),
     Optional("threadpoolctl", "threadpoolctl", "spine", "spine: small products of matrices on one thread"),
-    Optional("torch", "torch", "train", "imcls: training and judging; spine: training of the landmark model"),
+    Optional(
+        "torch",
+        "torch",
+        "train",
+        "imcls, falldet, nerfrecon: all; spine: training of the landmark model",
+    ),
     Optional("lightning-fabric", "lightning_fabric", "train", "training: precision, several processes"),
     Optional("tensorboard", "tensorboard", "train", "training: event files, if asked for"),
     Optional(
@@ -47,12 +54,22 @@ OPTIONAL = (
     Optional("onnx", "onnx", "imcls", "imcls: export"),
     Optional("onnxscript", "onnxscript", "imcls", "imcls: export"),
     Optional("onnxruntime", "onnxruntime", "imcls", "imcls: export, which is checked by running it"),
-    Optional("opencv-python-headless", "cv2", "falldet", "falldet: scaling of pictures, cameras"),
+    Optional(
+        "opencv-python-headless", "cv2", "falldet", "falldet: scaling of pictures, cameras; nerfrecon: lenses"
+    ),
     Optional("av", "av", "falldet", "falldet: videos"),
     Optional("faster-coco-eval", "faster_coco_eval", "falldet", "falldet: average precision"),
     Optional("anny", "anny", "body", "simulated people"),
     Optional("mmdet", "mmdet", "mmdet", "falldet: training by mmdet, with any of its configs"),
     Optional("mmengine", "mmengine", "mmdet", "falldet: the same"),
+    Optional("nerfacc", "nerfacc", "tcnn", "nerfrecon: backend tcnn, on a GPU"),
+    Optional(
+        "tinycudann",
+        "tinycudann",
+        "tcnn",
+        "nerfrecon: the same",
+        "pip install 'git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch' (needs nvcc)",
+    ),
     Optional("matplotlib", "matplotlib", "report", "figures in reports"),
     Optional("plotly", "plotly", "report", "interactive figures in reports"),
 )
@@ -74,7 +91,9 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the machine, the packages, the tools and the data sets; imports none of what it looks for."""
+    """Look at the machine, the packages, the tools and the data sets; imports no package it looks for."""
+    from importlib.metadata import entry_points
+
     name, flags = environment.cpu()
     memory = environment.memory_gib()
     findings = [
@@ -88,9 +107,11 @@ def examine() -> list[Finding]:
     findings += [Finding("required", package, installed.get(package), _install()) for package in REQUIRED]
     for optional in OPTIONAL:
         version = installed.get(optional.package)
-        advice = "" if version else f"; {_install(optional.extra)}"
+        advice = "" if version else f"; {optional.source or _install(optional.extra)}"
         findings.append(Finding("optional", optional.package, version, optional.enables + advice))
     findings += _accelerator(installed)
+    for point in entry_points(group="suite.doctor"):  # what modules know of themselves
+        findings += point.load()()
     for tool, commands, enables in _TOOLS:
         path = next((found for command in commands if (found := shutil.which(command))), None)
         findings.append(Finding("tools", tool, path, enables))
@@ -131,7 +152,9 @@ def missing(error: ModuleNotFoundError) -> BackendUnavailable | None:
     module = (error.name or "").partition(".")[0]
     for optional in OPTIONAL:
         if optional.module == module:
-            return BackendUnavailable(optional.package, "it is not installed", _install(optional.extra))
+            return BackendUnavailable(
+                optional.package, "it is not installed", optional.source or _install(optional.extra)
+            )
     return None
 
 

@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 # Where arrays are handled, every annotation in a signature is checked on every call; to be installed before
 # any of these is imported. The rest of the suite knows no shapes, and the check costs time.
 _hook = install_import_hook(
-    ["suite.geometry", "suite.data", "suite.report", "suite.body", "spine", "falldet", "imcls"],
+    ["suite.geometry", "suite.data", "suite.report", "suite.body", "spine", "falldet", "imcls", "nerfrecon"],
     "beartype.beartype",
 )
 

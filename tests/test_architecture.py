@@ -61,7 +61,7 @@ def test_the_arrows_point_down():
 def tiny(tmp_path: Path) -> Path:
     """The same packages, with the modules that contracts name, each file empty."""
     contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.importlinter]")[2]
-    named = set(re.findall(r"\b((?:suite|spine|falldet|imcls)(?:\.[a-z_]+)+)", contracts))
+    named = set(re.findall(r"\b((?:suite|spine|falldet|imcls|nerfrecon)(?:\.[a-z_]+)+)", contracts))
     parts = {f"{package}.{name}" for package in ("suite", *MODULES) for name in ("cli", "pipeline", "parts")}
     for module in named | parts:
         path = (tmp_path / module.replace(".", "/")).with_suffix(".py")
@@ -101,6 +101,13 @@ def test_packages_without_imports_break_no_contract(tiny: Path):
         ("falldet/model/options.py", "torch", "the settings of falldet need no heavy package"),
         ("imcls/data/options.py", "imcls.train", "inside imcls: verbs over training over parts over options"),
         ("imcls/model/options.py", "torch", "the settings of imcls need no heavy package"),
+        ("nerfrecon/photos.py", "nerfrecon.cli", "inside nerfrecon: nothing imports the command line"),
+        (
+            "nerfrecon/render.py",
+            "nerfrecon.backends.torch",
+            "inside nerfrecon: verbs over training over backends over fields over options",
+        ),
+        ("nerfrecon/options.py", "torch", "the settings of nerfrecon need no heavy package"),
         ("suite/config.py", "torch", "commands, configurations, runs and files need no heavy package"),
     ],
 )

@@ -3,11 +3,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from nerfrecon.doctor import findings as core_of_nerfrecon
 from suite import doctor, environment
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +25,9 @@ def requirements(name: str) -> set[str]:
 
 def test_the_table_agrees_with_pyproject():
     assert set(doctor.REQUIRED) == requirements("dependencies")
-    for extra in ("report", "spine", "train", "imcls"):
-        listed = {optional.package for optional in doctor.OPTIONAL if optional.extra == extra}
+    for extra in ("report", "spine", "train", "imcls", "nerfrecon", "tcnn"):
+        indexed = [optional for optional in doctor.OPTIONAL if not optional.source]
+        listed = {optional.package for optional in indexed if optional.extra == extra}
         elsewhere = {optional.package for optional in doctor.OPTIONAL if optional.extra != extra}
         assert listed == requirements(extra) - {"vision-suite"} - elsewhere  # each is listed once
 
@@ -38,8 +41,30 @@ def test_what_is_missing_says_what_it_would_enable(monkeypatch: pytest.MonkeyPat
     assert findings["open3d"].found is None
     assert findings["open3d"].note.endswith("pip install 'vision-suite[spine]'")
     assert findings["plotly"].note.endswith("pip install 'vision-suite[report]'")
+    assert findings["nerfacc"].note.endswith("pip install 'vision-suite[tcnn]'")
+    assert "tiny-cuda-nn" in findings["tinycudann"].note and "vision-suite" not in findings["tinycudann"].note
     assert findings["chromium"].found is None
     assert "SUITE_DATA" in findings["data sets"].note
+
+
+def test_the_native_core_says_its_instruction_sets_or_why_it_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SUITE_PURE", raising=False)
+    native = pytest.importorskip("nerfrecon.native._native", reason="the native core is not built")
+    (found,) = core_of_nerfrecon()
+    assert native.runnable()[-1] == "portable" and found.found == ", ".join(native.runnable())
+    monkeypatch.setenv("SUITE_PURE", "1")
+    (found,) = core_of_nerfrecon()
+    assert found.found is None and "SUITE_PURE=1 switches it off" in found.note
+    monkeypatch.delenv("SUITE_PURE")
+    monkeypatch.setattr("nerfrecon.native.find_spec", lambda _: None)
+    (found,) = core_of_nerfrecon()
+    assert found.found is None and "not built at installation" in found.note and "\n" not in found.note
+
+
+def test_what_modules_know_of_themselves_is_in_the_table():
+    names = {point.name for point in entry_points(group="suite.doctor")}
+    assert names == {"nerfrecon"}
+    assert {row.name for row in core_of_nerfrecon()} <= {finding.name for finding in doctor.examine()}
 
 
 def test_data_sets_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Engines that train and render a field: native, PyTorch, GPU."""

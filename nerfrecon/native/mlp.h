@@ -1,0 +1,112 @@
+// Small dense products with samples down the rows: forward, by the input, by the weights.
+//
+// A block of rows x 2 vectors stays in registers while the inner index runs; a scalar is broadcast against
+// two vectors. Twelve sums of 16 registers (AVX2) are what hides the latency of a fused multiply-add.
+#pragma once
+
+#include "vec.h"
+
+namespace {
+
+enum class After { nothing, relu, where_positive };
+
+// y[s][c] = sum_i x[s][i] w[i][c]  (+ start[row_of[s]][c]), then what `after` says.
+struct Product {
+    const float *x, *w;
+    float* y;
+    int ldx, ldw, ldy, inner;
+    const float* start = nullptr;  // rows of what is added
+    const int* row_of = nullptr;
+    int ld_start = 0;
+    const float* mask = nullptr;   // After::where_positive: y is kept where mask > 0; same shape as y
+};
+
+constexpr int kRows = W == 16 ? 8 : 6;  // AVX-512 has 32 registers
+
+template <int ROWS, int VECS, After AFTER>
+inline void product_block(const Product& p, int s, int c) {
+    vf sum[ROWS][VECS];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = p.start ? load(p.start + size_t(p.row_of[s + r]) * p.ld_start + c + v * W) : vf{};
+    const float* x = p.x + size_t(s) * p.ldx;
+    const float* w = p.w + c;
+    for (int i = 0; i < p.inner; i++) {
+        vf row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load(w + v * W);
+        for (int r = 0; r < ROWS; r++) {
+            const float scalar = x[size_t(r) * p.ldx + i];
+            for (int v = 0; v < VECS; v++) sum[r][v] += row[v] * scalar;
+        }
+        w += p.ldw;
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++) {
+            const size_t at = size_t(s + r) * p.ldy + c + v * W;
+            vf y = sum[r][v];
+            if (AFTER == After::relu) y = y < 0.0f ? vf{} : y;  // NaN passes, so that it is noticed
+            if (AFTER == After::where_positive) y = load(p.mask + at) > 0.0f ? y : vf{};
+            store(p.y + at, y);
+        }
+}
+
+template <int VECS, After AFTER>
+inline void product_columns(const Product& p, int n, int c) {
+    int s = 0;
+    for (; s + kRows <= n; s += kRows) product_block<kRows, VECS, AFTER>(p, s, c);
+    for (; s + 2 <= n; s += 2) product_block<2, VECS, AFTER>(p, s, c);
+    for (; s < n; s++) product_block<1, VECS, AFTER>(p, s, c);
+}
+
+// n rows, `columns` (a multiple of W) columns.
+template <After AFTER>
+void product(const Product& p, int n, int columns) {
+    int c = 0;
+    for (; c + 2 * W <= columns; c += 2 * W) product_columns<2, AFTER>(p, n, c);
+    for (; c < columns; c += W) product_columns<1, AFTER>(p, n, c);
+}
+
+// g[o][i] += sum_s d[s][o] x[s][i]
+struct Outer {
+    const float *d, *x;
+    float* g;
+    int ldd, ldx, ldg;
+};
+
+template <int ROWS, int VECS>
+inline void outer_block(const Outer& p, int o, int i, int s0, int s1) {
+    vf sum[ROWS][VECS];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++) sum[r][v] = load(p.g + size_t(o + r) * p.ldg + i + v * W);
+    for (int s = s0; s < s1; s++) {
+        const float* d = p.d + size_t(s) * p.ldd + o;
+        const float* x = p.x + size_t(s) * p.ldx + i;
+        vf row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load(x + v * W);
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < VECS; v++) sum[r][v] += row[v] * d[r];
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++) store(p.g + size_t(o + r) * p.ldg + i + v * W, sum[r][v]);
+}
+
+template <int VECS>
+inline void outer_columns(const Outer& p, int rows, int i, int s0, int s1) {
+    int o = 0;
+    for (; o + kRows <= rows; o += kRows) outer_block<kRows, VECS>(p, o, i, s0, s1);
+    for (; o + 2 <= rows; o += 2) outer_block<2, VECS>(p, o, i, s0, s1);
+    for (; o < rows; o++) outer_block<1, VECS>(p, o, i, s0, s1);
+}
+
+// n samples, (rows, columns) weights, columns a multiple of W.
+inline void outer(const Outer& p, int n, int rows, int columns) {
+    constexpr int kTile = 64;  // samples of which both sides stay in the first cache
+    for (int s0 = 0; s0 < n; s0 += kTile) {
+        const int s1 = s0 + kTile < n ? s0 + kTile : n;
+        int i = 0;
+        for (; i + 2 * W <= columns; i += 2 * W) outer_columns<2>(p, rows, i, s0, s1);
+        for (; i < columns; i += W) outer_columns<1>(p, rows, i, s0, s1);
+    }
+}
+
+}  // namespace

@@ -1,0 +1,1 @@
+"""Operators of a radiance field: one folder each, where `reference.py` in plain PyTorch is the definition."""

@@ -1,0 +1,1 @@
+"""From pixels to colours: rays, occupied space, samples, compositing, losses."""

@@ -1,0 +1,1 @@
+"""From folders of other programs to a Scene: one reader a format, and `read.py`, which recognises them."""

@@ -1,0 +1,1 @@
+"""Captures of meshes with exact poses, depth and masks: ground truth for fields, surfaces and textures."""

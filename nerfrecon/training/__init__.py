@@ -1,0 +1,1 @@
+"""Parts of a training: rays and targets, Adam, exposures, poses, what is seen, what is due when."""
