@@ -50,9 +50,9 @@ def evaluate_events(
 ) -> EventsRun:
     """Watch every video and write figures, alarms, what the detector saw and the page to ``out``.
 
-    Threshold and N of M are those of ``options`` (else the detector's and the defaults), or chosen on the
-    videos of ``develop``. Raises BadInput where a file is no annotation, where none has a fall or a video
-    is both reported on and chosen on.
+    Threshold and N of M are those of ``options`` (else those of watching with the model of this ``name``), or
+    chosen on the videos of ``develop``. Raises BadInput where a file is no annotation, where none has a fall
+    or a video is both reported on and chosen on.
     """
     if not looks_per_s > 0:
         raise BadInput(f"{looks_per_s:g} looks a second", hint="give more than 0")
@@ -64,7 +64,7 @@ def evaluate_events(
         raise BadInput("is reported on and chosen on", min(both), "choose on other videos")
     notes: list[tuple[Flag, str]] = []
     with Run.create(out, inputs=[*inputs, *annotations, *develop], numbered=numbered) as run:
-        chosen, threshold = None, given.threshold or _own_threshold(detector)
+        chosen, threshold = None, given.threshold or watch_threshold(name, detector.card.threshold)
         if held:
             seen = look_at(detector, held, looks_per_s, notes)
             chosen = choose(seen, list(grid(given, threshold, looks_per_s)))
@@ -109,11 +109,6 @@ def _looked(
             if notes is not None:
                 notes.append(("warn", str(error)))
     return Looked(video.path.name, size, end_s, tuple(looks), video.intervals)
-
-
-def _own_threshold(detector: Detecting) -> float:
-    """What watching uses with this model."""
-    return watch_threshold(str(getattr(detector.card, "name", "")), detector.card.threshold)
 
 
 def _told(

@@ -11,5 +11,6 @@ _OF_SHIPPED = {"light": 0.38, "light_cascade": 0.30}
 
 
 def watch_threshold(model: str, own: float | int) -> float:
-    """The score from which a look by this model says fallen: chosen for shipped ones, else its own."""
+    """The score from which a look says fallen: chosen for a shipped ``model``, by its name there; else the
+    model's own."""
     return _OF_SHIPPED.get(model, float(own))
