@@ -59,9 +59,12 @@ OPTIONAL = (
     ),
     Optional("av", "av", "falldet", "falldet: videos"),
     Optional("faster-coco-eval", "faster_coco_eval", "falldet", "falldet: average precision"),
+    Optional("aiohttp", "aiohttp", "watch", "falldet watch: the live page"),
+    Optional("paho-mqtt", "paho", "watch", "falldet watch: messages by MQTT"),
     Optional("anny", "anny", "body", "simulated people"),
     Optional("mmdet", "mmdet", "mmdet", "falldet: training by mmdet, with any of its configs"),
     Optional("mmengine", "mmengine", "mmdet", "falldet: the same"),
+    Optional("scikit-image", "skimage", "nerfrecon", "nerfrecon: meshes of fields"),
     Optional("nerfacc", "nerfacc", "tcnn", "nerfrecon: backend tcnn, on a GPU"),
     Optional(
         "tinycudann",

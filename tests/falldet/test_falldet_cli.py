@@ -19,7 +19,10 @@ from suite.report.table import Table
 from suite.run import Run
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("audit", "check", "convert", "eval", "export", "import-weights", "predict", "synthesize", "train")
+VERBS = (
+    *("audit", "check", "convert", "eval", "eval-events", "export"),
+    *("import-weights", "predict", "synthesize", "train", "watch"),
+)
 
 
 def test_help_lists_the_verbs_in_an_instant():

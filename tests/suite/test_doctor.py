@@ -25,7 +25,7 @@ def requirements(name: str) -> set[str]:
 
 def test_the_table_agrees_with_pyproject():
     assert set(doctor.REQUIRED) == requirements("dependencies")
-    for extra in ("report", "spine", "train", "imcls", "nerfrecon", "tcnn"):
+    for extra in ("report", "spine", "train", "imcls", "watch", "nerfrecon", "tcnn"):
         indexed = [optional for optional in doctor.OPTIONAL if not optional.source]
         listed = {optional.package for optional in indexed if optional.extra == extra}
         elsewhere = {optional.package for optional in doctor.OPTIONAL if optional.extra != extra}
