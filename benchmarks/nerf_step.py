@@ -10,7 +10,8 @@ thread.
   the table could take, by the time that it takes; at least .60 of bf16 asked. Peaks are measured in the same
   run: multiply-adds on registers, and the rows of these very points read, and added to, in their order.
 
-bf16 is measured where the machine has AVX-512-BF16. The second table says where the core's time goes.
+bf16 is measured where the machine has AVX-512-BF16, whose multiply-adds of pairs are then the peak; the table
+is fp32 in either. The second table says where the core's time goes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmarks import BenchmarkResult, Data
 from benchmarks._nerf import one_thread
 from benchmarks._nerf_object import render_object
 from nerfrecon.backends.base import Backend, TrainingView
-from nerfrecon.backends.native import NativeBackend, load_native
+from nerfrecon.backends.native import NativeBackend, has_bf16, load_native
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.ops.hash_grid.reference import corners_of
@@ -37,6 +38,7 @@ from nerfrecon.options import (
     GridOptions,
     LossOptions,
     OptimiserOptions,
+    Precision,
     SamplingOptions,
 )
 from nerfrecon.scenes.read import read_scene
@@ -64,8 +66,8 @@ def run(data: Data) -> BenchmarkResult:
         views = training_views(scene, learned)
         state = _half_trained(views, first_cells(scene, learned, SamplingOptions(), 1.0))
     cores = {"fp32": _native(views, state)}
-    if (fast := next((isa for isa in load_native().runnable() if "bf16" in isa), None)) is not None:
-        cores["bf16"] = _native(views, state, fast)
+    if has_bf16(load_native()):
+        cores["bf16"] = _native(views, state, "bf16")
     raced = race({"torch": _torch(views, state), **cores})
     points = Points(cores["fp32"], views)
     least = {name: roof(core, points, raced[name]) for name, core in cores.items()}
@@ -183,12 +185,10 @@ def _half_trained(views: Sequence[TrainingView], cells: np.ndarray) -> dict[str,
 
 
 def _native(
-    views: Sequence[TrainingView], state: dict[str, np.ndarray], isa: str | None = None
+    views: Sequence[TrainingView], state: dict[str, np.ndarray], precision: Precision = "fp32"
 ) -> NativeBackend:
-    if isa is None:
-        isa = next(name for name in load_native().runnable() if "bf16" not in name)
-    made = NativeBackend(FIELD, SAMPLING, LossOptions(), OptimiserOptions(), views, threads=1, isa=isa)
-    return _at(made, state)
+    parts = FIELD, SAMPLING, LossOptions(), OptimiserOptions(), views
+    return _at(NativeBackend(*parts, threads=1, precision=precision), state)
 
 
 def _torch(views: Sequence[TrainingView], state: dict[str, np.ndarray]) -> TorchBackend:

@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Precision = Literal["fp32", "bf16", "auto"]
 
 
 class GridOptions(Config):
@@ -222,6 +223,9 @@ class TrainOptions(Config):
     """One training."""
 
     backend: Literal["auto", "native", "torch", "tcnn"] = "auto"
+    precision: Precision = "fp32"
+    """What the networks of a density field multiply in, in backend native. `bf16` runs on any CPU, slowly
+    where its instructions are imitated; `auto` takes it where they are there (AVX-512-BF16)."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     steps: Annotated[int, Field(ge=1, lt=2**32)] | None = None
     """Ends after this many steps ..."""

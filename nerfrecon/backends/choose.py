@@ -59,9 +59,16 @@ def _because(causes: list[str]) -> str:
     return f" (not {'; not '.join(causes)})" if causes else ""
 
 
+def _refuse_bf16(config: NerfreconConfig, name: str, computes: str) -> None:
+    if config.train.precision == "bf16":
+        hint = "take backend native, or set precision: fp32"
+        raise BackendUnavailable(name, f"it computes in {computes}", hint)
+
+
 def _torch(config: NerfreconConfig, field: AnyField) -> Backend:
     import torch
 
+    _refuse_bf16(config, "torch", "fp32")
     try:
         torch.zeros(1, device=config.device)
     except (RuntimeError, AssertionError) as error:
@@ -92,15 +99,25 @@ def _native(config: NerfreconConfig, field: AnyField) -> Backend:
             raise BackendUnavailable("native", f"it does not {what}", "take backend torch")
     if isinstance(field, BigMlpFieldOptions):
         raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
+    if isinstance(field, SdfFieldOptions) and train.precision == "bf16":
+        raise BackendUnavailable("native", "it has no bf16 for a signed distance", "set precision: fp32")
     common = (config.sampling, config.losses, train.optimiser)
     seed, most_rays = train.seed, train.batch.most_rays
     if isinstance(field, SdfFieldOptions):
         return NativeSdfBackend(field, *common, seed=seed, most_rays=most_rays)
-    return NativeBackend(field, *common, seed=seed, most_rays=most_rays, exposure=train.exposure)
+    return NativeBackend(
+        field,
+        *common,
+        seed=seed,
+        most_rays=most_rays,
+        exposure=train.exposure,
+        precision=train.precision,
+    )
 
 
 def _tcnn(config: NerfreconConfig, field: AnyField) -> Backend:
     train = config.train
+    _refuse_bf16(config, "tcnn", "fp16")
     return TcnnBackend(
         field,
         config.sampling,

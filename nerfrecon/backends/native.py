@@ -1,8 +1,11 @@
-"""The compiled training core as a backend: fields on the hash grid, in fp32, on any CPU.
+"""The compiled training core as a backend: fields on the hash grid, on any CPU.
 
 It follows the reference in `nerfrecon.fields`, `nerfrecon.ops` and `nerfrecon.render` in values and
 gradients, and draws the same rays. Adam leaves alone what has a gradient of exactly 0, as tiny-cuda-nn's
 does: entries of the table that no sample touched keep their moments.
+
+In bf16 the networks' products take numbers rounded to bf16 and are summed in fp32, forward and back; weights,
+table, moments and all else stay fp32 (native/bf16.h). A state is the same in either.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from nerfrecon.options import (
     HuberOptions,
     LossOptions,
     OptimiserOptions,
+    Precision,
     SamplingOptions,
     SdfFieldOptions,
 )
@@ -49,7 +53,8 @@ class NativeBackend:
     """A density field trained by the compiled core.
 
     `threads` None takes all cores this process may use; `isa` names the kernels ("portable", "avx2",
-    "avx512"), None takes the best that the machine runs. `exposure` fits gains of every view.
+    "avx512", in bf16 also "avx512bf16"), None takes the best that the machine runs. `exposure` fits gains of
+    every view. `precision` bf16 without AVX-512-BF16 is imitated: the same numbers, slower than fp32.
     """
 
     def __init__(
@@ -65,14 +70,18 @@ class NativeBackend:
         threads: int | None = None,
         isa: str | None = None,
         exposure: bool = False,
+        precision: Precision = "fp32",
     ) -> None:
         self._native = load_native()
         if not isinstance(field, DensityFieldOptions):
             raise BackendUnavailable("native", f"it has no field of type {field.type}", "take backend torch")
-        refuse_what_is_not_built(self._native, field, losses, threads, isa)
+        bf16 = precision == "bf16" or (precision == "auto" and has_bf16(self._native))
+        refuse_what_is_not_built(self._native, field, losses, threads, isa, bf16)
         layout = grid_layout(field.grid)
+        settings = native_settings(self._native, sampling, losses, optimiser, seed, most_rays)
+        settings.bf16 = bf16
         self._core = self._native.Core(
-            native_settings(self._native, sampling, losses, optimiser, seed, most_rays),
+            settings,
             layout.scale,
             layout.resolution,
             layout.entries,
@@ -89,8 +98,8 @@ class NativeBackend:
 
     @property
     def name(self) -> str:
-        """Such as `native fp32 (avx2)`."""
-        return f"native fp32 ({self._core.isa})"
+        """Such as `native fp32 (avx2)`, `native bf16 (avx512bf16)`, `native bf16 emulated (avx2)`."""
+        return f"native {self._core.arithmetic} ({self._core.isa})"
 
     @property
     def step(self) -> int:
@@ -299,6 +308,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_bf16(native: Any) -> bool:
+    """Whether this machine has instructions for bf16."""
+    return native.runnable(bf16=True)[0] == "avx512bf16"
+
+
 def native_settings(
     native: Any,
     sampling: SamplingOptions,
@@ -339,10 +353,11 @@ def refuse_what_is_not_built(
     losses: LossOptions,
     threads: int | None,
     isa: str | None,
+    bf16: bool = False,
 ) -> None:
     """BackendUnavailable for what the core lacks, BadInput for kernels and threads that there are not."""
-    if isa is not None and isa not in native.runnable():
-        raise BadInput(f"kernels {isa!r} do not run here", hint=f"take {', '.join(native.runnable())}")
+    if isa is not None and isa not in (names := native.runnable(bf16=bf16)):
+        raise BadInput(f"kernels {isa!r} do not run here", hint=f"take {', '.join(names)}")
     if threads is not None and threads < 1:
         raise BadInput(f"{threads} threads", hint="give 1 or more")
     if field.grid.features != 2:

@@ -83,6 +83,11 @@ class NativeSdfBackend(NativeBackend):
         self._set_scalars(first)
         self.set_views(views)
 
+    @property
+    def name(self) -> str:
+        """Such as `native fp32 (avx2)`."""
+        return f"native fp32 ({self._core.isa})"
+
     def steps(self, count: int) -> StepReport:
         """As of NativeBackend, with the scheduled sharpness."""
         self._sharpen()

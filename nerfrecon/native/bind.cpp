@@ -281,7 +281,7 @@ void set_occupancy_of(nerf::Occupancy& o, const Vector& values, const Bytes& all
 #include "sdf_bind.h"
 
 NB_MODULE(_native, m) {
-    m.def("runnable", &nerf::runnable, "Names of the kernels that this machine can run, best first.");
+    m.def("runnable", &nerf::runnable, "bf16"_a = false, "Names of the kernels that this machine can run, best first.");
     m.def("exponential", [](const Vector& x, const std::string& isa) {
         float* out;
         auto array = owned<float>({x.shape(0)}, out);
@@ -318,6 +318,7 @@ NB_MODULE(_native, m) {
         .def_rw("most_samples", &nerf::Settings::most_samples)
         .def_rw("most_rays", &nerf::Settings::most_rays)
         .def_rw("empty_space", &nerf::Settings::empty_space)
+        .def_rw("bf16", &nerf::Settings::bf16)
         .def_rw("beta1", &nerf::Settings::beta1)
         .def_rw("beta2", &nerf::Settings::beta2)
         .def_rw("epsilon", &nerf::Settings::epsilon)
@@ -413,6 +414,16 @@ NB_MODULE(_native, m) {
         .def("set_active", [](Bound& b, int levels) { b.core().set_active(levels); })
         .def_prop_ro("views", [](Bound& b) { return b.core().views().size(); })
         .def_prop_ro("isa", [](Bound& b) { return std::string(b.core().isa()); })
+        .def_prop_ro("arithmetic", [](Bound& b) { return std::string(b.core().arithmetic()); })
+        .def("layer", [](Bound& b, const Matrix& x, const Matrix& d) {
+            const size_t n = x.shape(0), width = nerf::kHidden;
+            want(x.shape(1) == width && d.shape(1) == width && d.shape(0) == n, "two arrays of (n, 64)");
+            float *y, *d_x, *d_w;
+            auto out = nb::make_tuple(owned<float>({n, width}, y), owned<float>({n, width}, d_x),
+                                      owned<float>({width, width}, d_w));
+            b.core().layer(x.data(), d.data(), int(n), y, d_x, d_w);
+            return out;
+        }, "x"_a.noconvert(), "d"_a.noconvert())
         .def_prop_ro("cells", [](Bound& b) { return b.core().occupancy().cells(); })
         .def_prop_ro("cells_on", [](Bound& b) { return b.core().occupancy().count_on(); })
         .def_prop_rw("place", [](Bound& b) {

@@ -24,7 +24,7 @@ size_t lay_levels(Grid& grid, const std::vector<Level>& levels) {
 
 Core::Core(const Settings& settings, const std::vector<Level>& levels, const std::string& isa, int threads)
     : settings_(settings),
-      kernels_(kernels(isa.empty() ? runnable().front() : isa)),
+      kernels_(kernels(isa, settings.bf16)),
       pool_(threads),
       field_(int(levels.size())),
       occupancy_(settings.resolution),
@@ -39,9 +39,15 @@ Core::Core(const Settings& settings, const std::vector<Level>& levels, const std
     weights_m_ = Array<float>(at.count);
     weights_v_ = Array<float>(at.count);
     packed_ = Array<float>(at.packed_count());
+    if (settings.bf16) {
+        pairs_ = Array<uint32_t>(at.packed_count() / 2);
+        back_pairs_ = Array<uint32_t>(at.packed_count() / 2);
+    }
     field_.grid.table = table_.data();
     field_.weights = weights_.data();
     field_.packed = packed_.data();
+    field_.pairs = pairs_.data();
+    field_.back_pairs = back_pairs_.data();
     tensors_.push_back({"grid.table", rows, kFeatures, kFeatures, table_.data(), table_m_.data(), table_v_.data()});
     const auto matrix = [&](const char* name, size_t start, size_t out, size_t in, size_t stride) {
         tensors_.push_back({name, out, in, stride, weights_.data() + start, weights_m_.data() + start,
@@ -146,6 +152,10 @@ double Core::look(Rays& rays, int count, const std::vector<float*>& grads) {
         for (size_t r = 0; r < t.rows; r++) std::copy_n(from + r * t.stride, t.columns, grads[k] + r * t.columns);
     }
     return loss;
+}
+
+void Core::layer(const float* x, const float* d, int n, float* y, float* d_x, float* d_w) {
+    kernels_.layer(field_, x, d, n, y, d_x, d_w);
 }
 
 void Core::for_points(size_t n, const std::function<void(Unit&, size_t, int)>& position,

@@ -35,6 +35,7 @@ struct Settings {
     // Adam
     float beta1 = 0.9f, beta2 = 0.99f, epsilon = 1e-15f, clip = 1.0f;
     int most_rays = 65536;
+    bool bf16 = false;  // what the density field's networks compute in; weights and sums stay fp32
     March march() const { return {step, cone, near, most_samples}; }
 };
 
@@ -105,12 +106,14 @@ class Core {
     void update_occupancy();
     // Looks along `rays` and, where `grads` is given, writes the gradient of every tensor in their order.
     double look(Rays& rays, int count, const std::vector<float*>& grads);
+    void layer(const float* x, const float* d, int n, float* y, float* d_x, float* d_w);  // Kernels::layer
 
     std::vector<Tensor>& tensors() { return tensors_; }
     void parameters_changed() { kernels_.pack(field_); }
     Occupancy& occupancy() { return occupancy_; }
     const Settings& settings() const { return settings_; }
     const char* isa() const { return kernels_.name; }
+    const char* arithmetic() const { return kernels_.arithmetic; }
     std::vector<View>& views() { return views_; }
     std::vector<Sighting>& points() { return points_; }
     void fit_exposure(size_t views);  // begins with gains of 1, unless there are gains of so many views
@@ -140,6 +143,7 @@ class Core {
     Pool pool_;
     Field field_;
     Array<float> table_, table_m_, table_v_, weights_, weights_m_, weights_v_, packed_;
+    Array<uint32_t> pairs_, back_pairs_;
     std::vector<Tensor> tensors_;
     Occupancy occupancy_;
     std::vector<View> views_;

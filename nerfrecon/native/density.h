@@ -8,6 +8,7 @@
 // they are in order, between rays they are mixed, and `ray` tells whose each is.
 #pragma once
 
+#include "arithmetic.h"
 #include "grid.h"
 #include "mlp.h"
 #include "view.h"
@@ -29,16 +30,16 @@ inline vf absorbed(vf x, vf transmitted) {
 }
 
 // Layers 0 and 1 at samples from .. from + n - 1, and their density.
+template <class Math>
 inline void evaluate_density(const Field& field, Unit& u, int from, int n) {
     const int e = field.layers.encoded, inner = field.grid.active * nerf::kFeatures;
     float* encoded = u.encoded + size_t(from) * e;
     float* hidden = u.hidden1 + size_t(from) * kHidden;
     float* outputs = u.outputs + size_t(from) * kOutputs;
     encode(field.grid, u.x + from, u.y + from, u.z + from, n, encoded, e);
-    const float* w = field.packed;
-    product<After::relu>({encoded, w + field.layers.density0, hidden, e, kHidden, kHidden, inner}, n, kHidden);
-    product<After::nothing>({hidden, w + field.layers.density1, outputs, kHidden, kOutputs, kOutputs, kHidden}, n,
-                            kOutputs);
+    const auto *w0 = Math::forward(field, field.layers.density0), *w1 = Math::forward(field, field.layers.density1);
+    product<After::relu>({encoded, w0, hidden, e, kHidden, kHidden, inner}, n, kHidden);
+    product<After::nothing>({hidden, w1, outputs, kHidden, kOutputs, kOutputs, kHidden}, n, kOutputs);
     for (int s = 0; s < n; s++) u.sigma[from + s] = outputs[size_t(s) * kOutputs];
     for (int s = 0; s < n; s += W) {
         const vf o = load(u.sigma + from + s);
@@ -78,6 +79,7 @@ inline int gather_round(Unit& u, int live, int depth) {
 }
 
 // All rounds: fills the kept samples and u.rest.
+template <class Math>
 inline void march_through(const Field& field, Unit& u, float stop) {
     // u.rest holds the optical thickness so far until the rays are done.
     const float end = stop > 0.0f ? -__builtin_logf(stop) : 3.4e38f;
@@ -92,7 +94,7 @@ inline void march_through(const Field& field, Unit& u, float stop) {
         int depth = (kRound + live - 1) / live;
         depth = depth < kLeast ? kLeast : depth > kMost ? kMost : depth;
         const int n = gather_round(u, live, depth);
-        evaluate_density(field, u, u.kept, n);
+        evaluate_density<Math>(field, u, u.kept, n);
         int read = u.kept, write = u.kept, still = 0;
         for (int a = 0; a < live; a++) {
             const int r = u.live[a], left = u.first[r + 1] - u.cursor[r], take = left < depth ? left : depth;
@@ -120,28 +122,24 @@ inline void march_through(const Field& field, Unit& u, float stop) {
 }
 
 // Colour of the kept samples. What the view direction adds to the first layer is computed once a ray.
+template <class Math>
 inline void colour_samples(const Field& field, Unit& u) {
-    const float* w = field.packed;
-    const float* by_view = w + field.layers.colour0 + kOutputs * kHidden;
+    const nerf::Layers& at = field.layers;
     for (int r = 0; r < u.rays; r++) {
         if (u.first[r + 1] == u.first[r]) {
             std::memset(u.harmonics + nerf::kHarmonics * r, 0, nerf::kHarmonics * sizeof(float));
             continue;
         }
         harmonics(u.direction + 3 * r, u.harmonics + nerf::kHarmonics * r);
-        for (int c = 0; c < kHidden; c += W) {
-            vf sum = {};
-            for (int i = 0; i < nerf::kHarmonics; i++)
-                sum += load(by_view + i * kHidden + c) * u.harmonics[nerf::kHarmonics * r + i];
-            store(u.bias + size_t(kHidden) * r + c, sum);
-        }
     }
-    product<After::relu>({u.outputs, w + field.layers.colour0, u.hidden2, kOutputs, kHidden, kHidden, kOutputs, u.bias,
-                          u.ray, kHidden}, u.kept, kHidden);
-    product<After::relu>({u.hidden2, w + field.layers.colour1, u.hidden3, kHidden, kHidden, kHidden, kHidden}, u.kept,
-                         kHidden);
-    product<After::nothing>({u.hidden3, w + field.layers.colour2, u.rgb, kHidden, nerf::kColoursPadded, W, kHidden},
-                            u.kept, W);
+    product<After::nothing>({u.harmonics, Math::forward(field, at.colour0 + kOutputs * kHidden), u.bias,
+                             nerf::kHarmonics, kHidden, kHidden, nerf::kHarmonics}, u.rays, kHidden);
+    product<After::relu>({u.outputs, Math::forward(field, at.colour0), u.hidden2, kOutputs, kHidden, kHidden, kOutputs,
+                          u.bias, u.ray, kHidden}, u.kept, kHidden);
+    product<After::relu>({u.hidden2, Math::forward(field, at.colour1), u.hidden3, kHidden, kHidden, kHidden, kHidden},
+                         u.kept, kHidden);
+    product<After::nothing>({u.hidden3, Math::forward(field, at.colour2), u.rgb, kHidden, nerf::kColoursPadded, W,
+                             kHidden}, u.kept, W);
     for (int s = 0; s < u.kept; s++) {
         const vf raw = load(u.rgb + size_t(W) * s);
         const vf rgb = 1.0f / (1.0f + exponential(-raw));
@@ -166,9 +164,10 @@ inline void composite(Unit& u) {
     }
 }
 
+template <class Math>
 inline void forward(const Field& field, Unit& u, float stop) {
-    march_through(field, u, stop);
-    colour_samples(field, u);
+    march_through<Math>(field, u, stop);
+    colour_samples<Math>(field, u);
     composite(u);
 }
 
@@ -202,36 +201,36 @@ inline void composite_backward(Unit& u) {
     }
 }
 
+template <class Math>
 inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     const nerf::Layers& at = field.layers;
-    const float* w = field.weights;
     const int n = u.kept, e = at.encoded;
     composite_backward(u);
     // Colour MLP. grad_c: (n, W) colours, then (n, 16); grad_a, grad_b: (n, 64).
-    outer({u.grad_c, u.hidden3, grad + at.colour2, W, kHidden, kHidden}, n, nerf::kColours, kHidden);
-    product<After::where_positive>({u.grad_c, w + at.colour2, u.grad_a, W, kHidden, kHidden, nerf::kColours, nullptr,
-                                    nullptr, 0, u.hidden3}, n, kHidden);
-    outer({u.grad_a, u.hidden2, grad + at.colour1, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
-    product<After::where_positive>({u.grad_a, w + at.colour1, u.grad_b, kHidden, kHidden, kHidden, kHidden, nullptr,
-                                    nullptr, 0, u.hidden2}, n, kHidden);
-    outer({u.grad_b, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
+    Math::outer({u.grad_c, u.hidden3, grad + at.colour2, W, kHidden, kHidden}, n, nerf::kColours, kHidden);
+    product<After::where_positive>({u.grad_c, Math::back(field, at.colour2), u.grad_a, W, kHidden, kHidden, nerf::kColours,
+                                    nullptr, nullptr, 0, u.hidden3}, n, kHidden);
+    Math::outer({u.grad_a, u.hidden2, grad + at.colour1, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
+    product<After::where_positive>({u.grad_a, Math::back(field, at.colour1), u.grad_b, kHidden, kHidden, kHidden, kHidden,
+                                    nullptr, nullptr, 0, u.hidden2}, n, kHidden);
+    Math::outer({u.grad_b, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
     std::memset(u.d_bias, 0, size_t(u.rays) * kHidden * sizeof(float));
     for (int s = 0; s < n; s++) {
         float* sum = u.d_bias + size_t(kHidden) * u.ray[s];
         for (int c = 0; c < kHidden; c += W) store(sum + c, load(sum + c) + load(u.grad_b + size_t(kHidden) * s + c));
     }
-    outer({u.d_bias, u.harmonics, grad + at.colour0 + kOutputs, kHidden, nerf::kHarmonics, nerf::kColourIn}, u.rays,
-          kHidden, nerf::kHarmonics);
-    product<After::nothing>({u.grad_b, w + at.colour0, u.grad_c, kHidden, nerf::kColourIn, kOutputs, kHidden}, n,
-                            kOutputs);
+    Math::outer({u.d_bias, u.harmonics, grad + at.colour0 + kOutputs, kHidden, nerf::kHarmonics, nerf::kColourIn},
+                u.rays, kHidden, nerf::kHarmonics);
+    product<After::nothing>({u.grad_b, Math::back(field, at.colour0), u.grad_c, kHidden, nerf::kColourIn, kOutputs,
+                             kHidden}, n, kOutputs);
     // Density MLP.
     for (int s = 0; s < n; s++) u.grad_c[size_t(kOutputs) * s] += u.d_sigma[s];
-    outer({u.grad_c, u.hidden1, grad + at.density1, kOutputs, kHidden, kHidden}, n, kOutputs, kHidden);
-    product<After::where_positive>({u.grad_c, w + at.density1, u.grad_a, kOutputs, kHidden, kHidden, kOutputs, nullptr,
-                                    nullptr, 0, u.hidden1}, n, kHidden);
+    Math::outer({u.grad_c, u.hidden1, grad + at.density1, kOutputs, kHidden, kHidden}, n, kOutputs, kHidden);
+    product<After::where_positive>({u.grad_c, Math::back(field, at.density1), u.grad_a, kOutputs, kHidden, kHidden,
+                                    kOutputs, nullptr, nullptr, 0, u.hidden1}, n, kHidden);
     const int features = field.grid.active * nerf::kFeatures, columns = (features + W - 1) / W * W;
-    outer({u.grad_a, u.encoded, grad + at.density0, kHidden, e, e}, n, kHidden, columns);
-    product<After::nothing>({u.grad_a, w + at.density0, u.grad_b, kHidden, e, e, kHidden}, n, columns);
+    Math::outer({u.grad_a, u.encoded, grad + at.density0, kHidden, e, e}, n, kHidden, columns);
+    product<After::nothing>({u.grad_a, Math::back(field, at.density0), u.grad_b, kHidden, e, e, kHidden}, n, columns);
     // The tape: level after level, so that each can be replayed alone.
     std::memcpy(tape, u.x, n * sizeof(float));
     std::memcpy(tape + n, u.y, n * sizeof(float));

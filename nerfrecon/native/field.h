@@ -53,6 +53,8 @@ struct Field {
     Layers layers;
     float* weights;  // (out, in), what Adam moves
     float* packed;   // (in, out), for the forward pass; written by Kernels::pack after every change
+    // In bf16 these instead: pairs of rows that are summed over, forward and back (bf16.h). Layers at half their place.
+    uint32_t *pairs = nullptr, *back_pairs = nullptr;
     explicit Field(int levels) : grid{}, layers(levels), weights(nullptr), packed(nullptr) {}
 };
 
@@ -96,9 +98,10 @@ struct AdamRates {
     float correction1, correction2;  // 1 - beta^t
 };
 
-// One table a instruction set. `name` is what people read.
+// One table a instruction set and arithmetic of the networks. `name` and `arithmetic` are what people read.
 struct Kernels {
     const char* name;
+    const char* arithmetic;
     int width;
     void (*pack)(Field&);
     // (n, ld) rows of encodings; x, y, z have 16 readable numbers beyond n, all in [0, 1].
@@ -113,6 +116,9 @@ struct Kernels {
     // Moves n parameters and clears their gradients. `sparse`: where the gradient is 0 nothing moves.
     void (*adam)(const AdamRates&, float* parameters, float* grad, float* m, float* v, size_t n, bool sparse);
     void (*exponential)(const float* x, float* out, int n);
+    // For tests: the three products of colour_mlp.1 at n rows of x and of the derivative d by x w^T (all (n, 64)):
+    // y = x w^T, d_x = d w, d_w = d^T x.
+    void (*layer)(Field&, const float* x, const float* d, int n, float* y, float* d_x, float* d_w);
 };
 
 }  // namespace nerf

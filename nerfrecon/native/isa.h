@@ -8,7 +8,9 @@
 
 namespace nerf {
 
-std::vector<std::string> runnable();            // best first; the last is "portable"
-const Kernels& kernels(const std::string& name); // std::invalid_argument where it can not run here
+// Best first; the last is "portable". In bf16 the first has instructions for it if its name says so.
+std::vector<std::string> runnable(bool bf16 = false);
+// The best for an empty name. std::invalid_argument where it can not run here.
+const Kernels& kernels(const std::string& name, bool bf16 = false);
 
 }  // namespace nerf

@@ -1,24 +1,35 @@
-// The table of kernels for one instruction set. Compiled several times; NERF_ISA names the table.
+// The table of kernels for one instruction set, in fp32 or, with NERF_BF16, in bf16. Compiled several times; NERF_ISA
+// names the table.
 #include "adam.h"
 #include "density.h"
 
 namespace {
 
-void pack_matrix(const float* w, float* packed, int rows, int columns, int packed_rows) {
-    for (int o = 0; o < packed_rows; o++)
-        for (int i = 0; i < columns; i++) packed[size_t(i) * packed_rows + o] = o < rows ? w[size_t(o) * columns + i] : 0;
-}
+#if defined(NERF_BF16)
+using Math = Bf16;
+#define NERF_TABLE(isa) NERF_JOIN(bf16_kernels_, isa)
+#else
+using Math = Fp32;
+#define NERF_TABLE(isa) NERF_JOIN(kernels_, isa)
+#endif
 
 void pack(Field& field) {
     const nerf::Layers& at = field.layers;
-    pack_matrix(field.weights + at.density0, field.packed + at.density0, kHidden, at.encoded, kHidden);
-    pack_matrix(field.weights + at.density1, field.packed + at.density1, kOutputs, kHidden, kOutputs);
-    pack_matrix(field.weights + at.colour0, field.packed + at.colour0, kHidden, nerf::kColourIn, kHidden);
-    pack_matrix(field.weights + at.colour1, field.packed + at.colour1, kHidden, kHidden, kHidden);
-    pack_matrix(field.weights + at.colour2, field.packed + at.colour2, nerf::kColours, kHidden, nerf::kColoursPadded);
+    Math::pack(field, at.density0, kHidden, at.encoded, kHidden);
+    Math::pack(field, at.density1, kOutputs, kHidden, kOutputs);
+    Math::pack(field, at.colour0, kHidden, nerf::kColourIn, kHidden);
+    Math::pack(field, at.colour1, kHidden, kHidden, kHidden);
+    Math::pack(field, at.colour2, nerf::kColours, kHidden, nerf::kColoursPadded);
 }
 
-void density_of_points(const Field& field, Unit& u, int n) { evaluate_density(field, u, 0, n); }
+void density_of_points(const Field& field, Unit& u, int n) { evaluate_density<Math>(field, u, 0, n); }
+
+void layer(Field& field, const float* x, const float* d, int n, float* y, float* d_x, float* d_w) {
+    const size_t at = field.layers.colour1;
+    product<After::nothing>({x, Math::forward(field, at), y, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
+    product<After::nothing>({d, Math::back(field, at), d_x, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
+    Math::outer({d, x, d_w, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
+}
 
 void exponentials(const float* x, float* out, int n) {
     for (int i = 0; i < n; i += W) {
@@ -39,9 +50,10 @@ namespace nerf {
 #define NERF_JOIN_(a, b) a##b
 #define NERF_JOIN(a, b) NERF_JOIN_(a, b)
 
-extern const Kernels NERF_JOIN(kernels_, NERF_ISA);
-const Kernels NERF_JOIN(kernels_, NERF_ISA) = {
-    NERF_TEXT(NERF_ISA), W, pack, encode, density_of_points, forward, backward, scatter, adam, exponentials,
+extern const Kernels NERF_TABLE(NERF_ISA);
+const Kernels NERF_TABLE(NERF_ISA) = {
+    NERF_TEXT(NERF_ISA), Math::name, W, pack, encode, density_of_points, forward<Math>, backward<Math>, scatter, adam,
+    exponentials, layer,
 };
 
 }  // namespace nerf

@@ -23,6 +23,13 @@ struct Product {
 
 constexpr int kRows = W == 16 ? 8 : 6;  // AVX-512 has 32 registers
 
+template <After AFTER>
+inline void store_after(float* to, const float* mask, size_t at, vf y) {
+    if (AFTER == After::relu) y = y < 0.0f ? vf{} : y;  // NaN passes, so that it is noticed
+    if (AFTER == After::where_positive) y = load(mask + at) > 0.0f ? y : vf{};
+    store(to + at, y);
+}
+
 template <int ROWS, int VECS, After AFTER>
 inline void product_block(const Product& p, int s, int c) {
     vf sum[ROWS][VECS];
@@ -41,13 +48,8 @@ inline void product_block(const Product& p, int s, int c) {
         w += p.ldw;
     }
     for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < VECS; v++) {
-            const size_t at = size_t(s + r) * p.ldy + c + v * W;
-            vf y = sum[r][v];
-            if (AFTER == After::relu) y = y < 0.0f ? vf{} : y;  // NaN passes, so that it is noticed
-            if (AFTER == After::where_positive) y = load(p.mask + at) > 0.0f ? y : vf{};
-            store(p.y + at, y);
-        }
+        for (int v = 0; v < VECS; v++)
+            store_after<AFTER>(p.y, p.mask, size_t(s + r) * p.ldy + c + v * W, sum[r][v]);
 }
 
 template <int VECS, After AFTER>

@@ -1,6 +1,9 @@
 #include "roofline.h"
 
 #include <stdexcept>
+#if defined(NERF_AVX512BF16)
+#include <immintrin.h>
+#endif
 
 #if defined(NERF_X86)
 #define NERF_FOR(isa) __attribute__((target(isa)))
@@ -48,12 +51,32 @@ NERF_MULTIPLY_ADDS(on_avx512, v16, "avx512f,fma")
 NERF_MULTIPLY_ADDS(on_portable, v4, "")
 #endif
 
+#if defined(NERF_AVX512BF16)
+// Two multiply-adds a lane.
+NERF_FOR("avx512f,avx512bf16") double on_avx512bf16(long rounds) {
+    v16 sum[kChains] = {};
+    __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = a;  // ones
+    NERF_KEEP(a);
+    NERF_KEEP(b);
+    for (long i = 0; i < rounds; i++) {
+        _Pragma("GCC unroll 12") for (int k = 0; k < kChains; k++)
+            sum[k] = (v16)_mm512_dpbf16_ps((__m512)sum[k], a, b);
+    }
+    for (int k = 1; k < kChains; k++) sum[0] += sum[k];
+    NERF_KEEP(sum[0]);
+    return 4.0 * double(rounds) * kChains * (sizeof(v16) / sizeof(float));
+}
+#endif
+
 }  // namespace
 
 double multiply_adds(const std::string& isa, long rounds) {
 #if defined(NERF_X86)
     if (isa == "avx2") return on_avx2(rounds);
     if (isa == "avx512") return on_avx512(rounds);
+#endif
+#if defined(NERF_AVX512BF16)
+    if (isa == "avx512bf16") return on_avx512bf16(rounds);
 #endif
     if (isa == "portable") return on_portable(rounds);
     throw std::invalid_argument("no multiply-adds for '" + isa + "'");

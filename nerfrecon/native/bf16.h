@@ -1,0 +1,182 @@
+// The products of mlp.h with numbers rounded to bf16, in pairs, and sums in fp32.
+//
+//     sum += x[2k + 1] w[2k + 1]    then    sum += x[2k] w[2k]
+//
+// is what VDPBF16PS does to a lane (Intel's manual, volume 2). A product of two bf16 numbers is exact in fp32, so
+// that it does not matter whether it is fused with the sum: other instruction sets give the same bits. Numbers are
+// rounded to the nearest, ties to even, and to 0 below 2^-126. Only what leaves the range of fp32 may differ:
+// sums below 2^-126, which the instruction takes for 0, and products that overflow. A pair is one
+// 32-bit number, the even one in its low half.
+#pragma once
+
+#include "field.h"
+#include "mlp.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+typedef uint16_t half_width __attribute__((vector_size(W * 2)));
+typedef half_width half_width_unaligned __attribute__((aligned(2), may_alias));
+typedef vu vu_unaligned __attribute__((aligned(4), may_alias));
+
+constexpr int kSamples = 64;                    // of a tile: what is rounded at once stays in the first cache
+constexpr int kWidest = 2 * nerf::kMaxLevels;   // numbers of a row, at most
+static_assert(kWidest >= nerf::kHidden, "the hidden layers are the widest");
+
+inline vu load_pairs(const uint32_t* p) { return *reinterpret_cast<const vu_unaligned*>(p); }
+
+inline uint32_t bf16(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    if (x != x) return bits >> 16 | 0x40;
+    if ((bits & 0x7f800000u) == 0) return bits >> 16 & 0x8000u;
+    return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+
+inline uint32_t bf16_pair(float even, float odd) { return bf16(even) | bf16(odd) << 16; }
+
+// In the low half of every lane.
+inline vu bf16(vf x) {
+#if defined(__AVX512BF16__)
+    return __builtin_convertvector((half_width)_mm512_cvtneps_pbh((__m512)x), vu);
+#else
+    const vu bits = (vu)x, sign = bits >> 16 & 0x8000u, nearest = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+    const vu number = (bits & 0x7f800000u) == 0 ? sign : nearest;
+    return x != x ? (bits >> 16 | 0x40u) : number;
+#endif
+}
+
+inline vf add_pairs(vf sum, vu x, vu w) {
+#if defined(__AVX512BF16__)
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+#else
+    sum += (vf)(x & 0xffff0000u) * (vf)(w & 0xffff0000u);
+    return sum + (vf)(x << 16) * (vf)(w << 16);
+#endif
+}
+
+// As Product, with `w` in pairs of rows: w[k][c] holds w[2k][c] and w[2k + 1][c], which is 0 beyond the last row.
+struct PairProduct {
+    const float* x;
+    const uint32_t* w;
+    float* y;
+    int ldx, ldw, ldy, inner;
+    const float* start = nullptr;
+    const int* row_of = nullptr;
+    int ld_start = 0;
+    const float* mask = nullptr;
+};
+
+// Rows of a tile, rounded, pairs along a row.
+struct RowPairs {
+    uint16_t number[kSamples][kWidest];
+    uint32_t at(int row, int k) const {
+        uint32_t pair;
+        std::memcpy(&pair, &number[row][2 * k], 4);
+        return pair;
+    }
+    void fill(const float* x, int ld, int rows, int inner) {
+        for (int r = 0; r < rows; r++, x += ld) {
+            int i = 0;
+            for (; i + W <= inner; i += W)
+                *reinterpret_cast<half_width_unaligned*>(&number[r][i]) =
+                    __builtin_convertvector(bf16(load(x + i)), half_width);
+            for (; i < inner; i++) number[r][i] = uint16_t(bf16(x[i]));
+            if (inner % 2) number[r][inner] = 0;
+        }
+    }
+};
+
+template <int ROWS, int VECS, After AFTER>
+inline void product_block(const PairProduct& p, const RowPairs& x, int s0, int s, int c) {
+    vf sum[ROWS][VECS];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = p.start ? load(p.start + size_t(p.row_of[s0 + s + r]) * p.ld_start + c + v * W) : vf{};
+    const uint32_t* w = p.w + c;
+    for (int k = 0; k < (p.inner + 1) / 2; k++, w += p.ldw) {
+        vu row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load_pairs(w + v * W);
+        for (int r = 0; r < ROWS; r++) {
+            const vu pair = vu{} + x.at(s + r, k);
+            for (int v = 0; v < VECS; v++) sum[r][v] = add_pairs(sum[r][v], pair, row[v]);
+        }
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++)
+            store_after<AFTER>(p.y, p.mask, size_t(s0 + s + r) * p.ldy + c + v * W, sum[r][v]);
+}
+
+template <int VECS, After AFTER>
+inline void product_columns(const PairProduct& p, const RowPairs& x, int s0, int n, int c) {
+    int s = 0;
+    for (; s + kRows <= n; s += kRows) product_block<kRows, VECS, AFTER>(p, x, s0, s, c);
+    for (; s < n; s++) product_block<1, VECS, AFTER>(p, x, s0, s, c);
+}
+
+template <After AFTER>
+void product(const PairProduct& p, int n, int columns) {
+    RowPairs x;
+    for (int s0 = 0; s0 < n; s0 += kSamples) {
+        const int rows = n - s0 < kSamples ? n - s0 : kSamples;
+        x.fill(p.x + size_t(s0) * p.ldx, p.ldx, rows, p.inner);
+        int c = 0;
+        for (; c + 2 * W <= columns; c += 2 * W) product_columns<2, AFTER>(p, x, s0, rows, c);
+        for (; c < columns; c += W) product_columns<1, AFTER>(p, x, s0, rows, c);
+    }
+}
+
+// Rows of a tile, rounded, pairs of samples that follow each other; 0 beyond the last.
+struct SamplePairs {
+    uint32_t pair[kSamples / 2 * kWidest];
+    const uint32_t* at(int k, int c) const { return pair + k * kWidest + c; }
+    void fill(const float* x, int ld, int rows, int columns) {
+        for (int s = 0; s < rows; s += 2, x += 2 * size_t(ld))
+            for (int c = 0; c < columns; c += W) {
+                const vu odd = s + 1 < rows ? bf16(load(x + ld + c)) : vu{};
+                *reinterpret_cast<vu_unaligned*>(pair + s / 2 * kWidest + c) = bf16(load(x + c)) | odd << 16;
+            }
+    }
+};
+
+template <int ROWS, int VECS>
+inline void outer_block(const Outer& p, const SamplePairs& d, const SamplePairs& x, int pairs, int o, int i) {
+    vf sum[ROWS][VECS];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++) sum[r][v] = load(p.g + size_t(o + r) * p.ldg + i + v * W);
+    for (int k = 0; k < pairs; k++) {
+        vu row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load_pairs(x.at(k, i + v * W));
+        for (int r = 0; r < ROWS; r++) {
+            const vu pair = vu{} + *d.at(k, o + r);
+            for (int v = 0; v < VECS; v++) sum[r][v] = add_pairs(sum[r][v], pair, row[v]);
+        }
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECS; v++) store(p.g + size_t(o + r) * p.ldg + i + v * W, sum[r][v]);
+}
+
+template <int VECS>
+inline void outer_columns(const Outer& p, const SamplePairs& d, const SamplePairs& x, int pairs, int rows, int i) {
+    int o = 0;
+    for (; o + kRows <= rows; o += kRows) outer_block<kRows, VECS>(p, d, x, pairs, o, i);
+    for (; o < rows; o++) outer_block<1, VECS>(p, d, x, pairs, o, i);
+}
+
+// As outer; rows of `d` are read up to a multiple of W.
+inline void outer_in_pairs(const Outer& p, int n, int rows, int columns) {
+    SamplePairs d, x;
+    for (int s0 = 0; s0 < n; s0 += kSamples) {
+        const int count = n - s0 < kSamples ? n - s0 : kSamples, pairs = (count + 1) / 2;
+        d.fill(p.d + size_t(s0) * p.ldd, p.ldd, count, (rows + W - 1) / W * W);
+        x.fill(p.x + size_t(s0) * p.ldx, p.ldx, count, columns);
+        int i = 0;
+        for (; i + 2 * W <= columns; i += 2 * W) outer_columns<2>(p, d, x, pairs, rows, i);
+        for (; i < columns; i += W) outer_columns<1>(p, d, x, pairs, rows, i);
+    }
+}
+
+}  // namespace
