@@ -13,6 +13,7 @@ from nerfrecon.options import (
     FieldOptions,
     LossOptions,
     NotNegative,
+    OptimiserOptions,
     Positive,
     SamplingOptions,
     SdfFieldOptions,
@@ -30,6 +31,8 @@ class DensityStart(Config):
     """Its share of the training."""
     samples: Count = 4096
     """That survive, a step: many small steps clear the fog sooner than few large ones."""
+    optimiser: OptimiserOptions = OptimiserOptions(network_lr=1e-2, warm_up_steps=20)
+    """Rates of its own: a density field bears greater ones than a signed distance."""
     threshold: Positive = 30.0
     """Density per unit length from which a cell counts as filled."""
     resolution: Annotated[int, Field(ge=16, le=256)] = 128

@@ -82,7 +82,8 @@ def _density_first(fit: Fit, config: NerfreconConfig, field: SdfFieldOptions, st
         return  # that is done
     fit.course.phase = "density"
     density = DensityFieldOptions(grid=field.grid)
-    fit.begin(_backend(config, density), density, state)
+    rates = config.train.model_copy(update={"optimiser": config.start.optimiser})
+    fit.begin(_backend(config.model_copy(update={"train": rates}), density), density, state)
     fit.go_on(config.start.share)
     assert fit.backend is not None
     before = time.process_time()

@@ -144,10 +144,11 @@ class Fit:
         scale = self.config.picture_scale * picture_scale_at(train, progress)
         if scale != self.course.picture_scale:
             self._set_pictures(self.backend, scale)
+        start = self.config.start if self.course.phase == "density" else None
+        if start is not None:
+            train = train.model_copy(update={"optimiser": start.optimiser})
         pace = pace_at(field, train, own, self.course.step - self.course.phase_step)
-        if self.course.phase == "density" and self.config.start is not None:
-            pace = replace(pace, samples=self.config.start.samples)
-        self.backend.pace = pace
+        self.backend.pace = replace(pace, samples=start.samples) if start is not None else pace
         if isinstance(self.backend, (TorchBackend, NativeSdfBackend)):
             self.backend.sharpness = sharpness_at(field, own)
         due = sum(progress >= share for share in self.config.visibility.at)
