@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nerfrecon.cli_product import VERBS
 from suite.cli import LazyGroup, entry, print_table, with_config
 
 if TYPE_CHECKING:
@@ -26,11 +27,16 @@ def _config() -> type[NerfreconConfig]:
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="vision-suite")
 def nerfrecon() -> None:
-    """Photographs with poses to a radiance field, on any CPU in minutes.
+    """Photographs to a product on a page, on any CPU in minutes.
 
-    A reconstruction is a YAML file, or a recipe by its name (nerfrecon check --list), and settings over it:
+    nerfrecon run PHOTOGRAPHS does all of it; each stage is a verb of its own. A field alone, from photographs
+    with poses, is a YAML file, or a recipe by its name (nerfrecon check --list), and settings over it:
     nerfrecon train object scene=photos/shoe
     """
+
+
+for _verb in VERBS:
+    nerfrecon.add_command(_verb)
 
 
 def _list_recipes(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -96,19 +102,48 @@ def train(out: Path | None, resume: bool, loaded: Loaded[NerfreconConfig]) -> No
     help="Which views of the scene.",
 )
 @click.option("--orbit", type=click.IntRange(min=2), help="Instead: a turn around the box in so many views.")
+@click.option("--video", type=_PATH, help="Write the turn as a video instead: FILE.mp4 or FILE.webm.")
+@click.option(
+    "--of",
+    type=click.Choice(["field", "mesh"]),
+    default="field",
+    show_default=True,
+    help="What a turn shows: the field, or the textured mesh of a product.",
+)
 @click.option("--scale", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, show_default=True)
 @click.option("--depth", is_flag=True, help="Write depth too: 16-bit PNG, thousandths of a world unit.")
 @click.option(
     "--backend", type=click.Choice(["auto", "native", "torch", "tcnn"]), default="auto", show_default=True
 )
 def render(
-    run: Path, out: Path | None, views: str, orbit: int | None, scale: float, depth: bool, backend: Any
+    run: Path,
+    out: Path | None,
+    views: str,
+    orbit: int | None,
+    video: Path | None,
+    of: Any,
+    scale: float,
+    depth: bool,
+    backend: Any,
 ) -> None:
-    """Render views of the field of RUN as PNG."""
-    from nerfrecon.render_views import render_run
+    """Render views of the field of RUN, a training or a product, as PNG or as a video."""
+    from nerfrecon.product_folder import field_folder
 
-    folder = out or run / "views"
-    count = render_run(run, folder, views, orbit=orbit, scale=scale, depth=depth, backend=backend)
+    if (video is not None or of == "mesh") and orbit is None:
+        raise click.UsageError("--video and --of mesh show a turn: give --orbit COUNT.")
+    if video is not None or of == "mesh":
+        from nerfrecon.turntable import turn
+
+        folder = video or out or run / "views"
+        assert orbit is not None
+        count = turn(run, folder, orbit, of=of, scale=scale, backend=backend)
+    else:
+        from nerfrecon.render_views import render_run
+
+        folder = out or run / "views"
+        count = render_run(
+            field_folder(run), folder, views, orbit=orbit, scale=scale, depth=depth, backend=backend
+        )
     click.echo(f"{folder}: {count} views")
 
 

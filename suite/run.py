@@ -106,17 +106,33 @@ class Run:
         run = cls.open(folder)
         if run.status == "finished":
             raise BadInput("the run has finished", where=run.folder, hint="start a new one in another folder")
-        run._spent_s = float(run.record["wall_s"] or 0), float(run.record["cpu_s"] or 0)
-        resumes = int(run.record.get("resumes", 0)) + 1
-        run.record |= {
+        return run._take_up()
+
+    @classmethod
+    def again(cls, folder: str | Path, *, config: Loaded[Any] | Config | None = None) -> Run:
+        """Take up a run whatever became of it, also one that finished, from now on with `config`.
+
+        For work that is known by its parts, of which only what is missing is done. Raises BadInput when the
+        folder is no run.
+        """
+        run = cls.open(folder)
+        if config is not None:
+            with atomic_write(run.folder / CONFIG, "w") as stream:
+                stream.write(_as_yaml(config))
+        return run._take_up()
+
+    def _take_up(self) -> Run:
+        self._spent_s = float(self.record["wall_s"] or 0), float(self.record["cpu_s"] or 0)
+        resumes = int(self.record.get("resumes", 0)) + 1
+        self.record |= {
             "status": "running",
             "error": None,
             "finished": None,
             "artefacts": [],
             "resumes": resumes,
         }
-        run._write(RECORD, run.record)
-        return run
+        self._write(RECORD, self.record)
+        return self
 
     @property
     def status(self) -> str:

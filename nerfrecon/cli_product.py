@@ -1,0 +1,215 @@
+"""Verbs of products: photographs to a product, each stage alone, looking at one, judging one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from suite.cli import print_table, with_config
+
+if TYPE_CHECKING:
+    from nerfrecon.bake.options import BakeOptions
+    from nerfrecon.frames.options import FramesOptions
+    from nerfrecon.mesh.options import MeshOptions
+    from nerfrecon.object.options import ObjectOptions
+    from nerfrecon.sfm.options import SfmOptions
+    from nerfrecon.simulate.options import SimulateOptions
+    from nerfrecon.texture.options import TextureOptions
+    from suite.config import Config, Loaded
+
+_PATH: Any = click.Path(path_type=Path)
+_OUT = click.option("--out", type=_PATH, required=True, help="Folder to make.")
+
+
+@click.command()
+@click.argument("photographs", metavar="PHOTOGRAPHS", type=_PATH)
+@click.option(
+    "--out", type=_PATH, help="Folder of the product; the same again goes on.  [default: runs/NAME]"
+)
+@click.option("--quality", type=click.Choice(["draft", "standard", "high"]), help="[default: standard]")
+@click.option(
+    "--poses", is_flag=True, help="PHOTOGRAPHS is a scene whose poses are known: nothing is to find."
+)
+@click.option("--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), help="A YAML file.")
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+def run(
+    photographs: Path,
+    out: Path | None,
+    quality: str | None,
+    poses: bool,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Make a product of PHOTOGRAPHS, a folder or a video: a textured mesh and a model for the browser.
+
+    Called again with the same folder it goes on, and makes again only what other settings change.
+    """
+    from nerfrecon.product_config import RECIPES, ProductConfig
+    from suite.config import load_config
+
+    if config_file is not None and quality is not None:
+        raise click.UsageError("Give --quality or --config, not both.")
+    for setting in settings:
+        if "=" not in setting:
+            raise click.UsageError(f"Unexpected argument {setting!r}; settings are written key=value.")
+    recipe = config_file or RECIPES / f"{quality or 'standard'}.yaml"
+    given = [f"{'poses' if poses else 'source'}={json.dumps(str(photographs))}"]
+    if not any(setting.startswith("name=") for setting in settings) and config_file is None:
+        given.append(f"name={json.dumps(_name(photographs))}")
+    loaded = load_config(ProductConfig, recipe, [*given, *settings])
+
+    from nerfrecon.product import make_product
+    from suite.run import RECORD, Run
+
+    folder = out or Path("runs") / loaded.config.name
+    there = (folder / RECORD).is_file()
+    with Run.again(folder, config=loaded) if there else Run.create(folder, config=loaded) as made:
+        make_product(loaded.config, made)
+    for name in ("model.glb", "model.html", "baked.html", "report.html"):
+        if (folder / name).is_file():
+            click.echo(folder / name)
+
+
+def _name(source: Path) -> str:
+    """A name for a run's folder of that of the photographs'."""
+    stem = source.resolve().stem if source.suffix else source.resolve().name
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem) or "product"
+
+
+def _options(module: str, name: str) -> Any:
+    def find() -> type[Config]:
+        import importlib
+
+        return getattr(importlib.import_module(f"nerfrecon.{module}"), name)
+
+    return find
+
+
+@click.command()
+@click.argument("source", type=_PATH)
+@_OUT
+@with_config(_options("frames.options", "FramesOptions"))
+def frames(source: Path, out: Path, loaded: Loaded[FramesOptions]) -> None:
+    """Choose sharp, evenly spread pictures of SOURCE, a folder or a video."""
+    from nerfrecon.frames.select import select_frames
+
+    click.echo(select_frames(source, out, loaded.config))
+
+
+@click.command()
+@click.argument("frames", metavar="FRAMES", type=_PATH)
+@_OUT
+@click.option("--masks", type=_PATH, help="Folder of masks, white where features may lie.")
+@with_config(_options("sfm.options", "SfmOptions"))
+def sfm(frames: Path, out: Path, masks: Path | None, loaded: Loaded[SfmOptions]) -> None:
+    """Find the cameras of what `frames` has chosen."""
+    from nerfrecon.sfm.find import find_cameras
+
+    click.echo(find_cameras(frames, out, loaded.config, masks))
+
+
+@click.command(name="object")
+@click.argument("scene", type=_PATH)
+@_OUT
+@click.option("--sfm", "sfm_folder", type=_PATH, help="What `sfm` made, for scale and up.")
+@with_config(_options("object.options", "ObjectOptions"))
+def isolate(scene: Path, out: Path, sfm_folder: Path | None, loaded: Loaded[ObjectOptions]) -> None:
+    """Find the object in SCENE: its box, which way is up, masks."""
+    from nerfrecon.object.isolate import isolate as isolate_object
+
+    click.echo(isolate_object(scene, out, loaded.config, sfm_folder))
+
+
+@click.command()
+@click.argument("field", metavar="RUN", type=_PATH)
+@_OUT
+@with_config(_options("mesh.options", "MeshOptions"))
+def mesh(field: Path, out: Path, loaded: Loaded[MeshOptions]) -> None:
+    """Extract the mesh of the field that `train` left in RUN."""
+    from nerfrecon.mesh.extract import extract_mesh
+
+    click.echo(extract_mesh(field, out, loaded.config))
+
+
+@click.command()
+@click.argument("mesh", metavar="MESH", type=_PATH)
+@click.argument("field", metavar="RUN", type=_PATH)
+@_OUT
+@with_config(_options("texture.options", "TextureOptions"))
+def texture(mesh: Path, field: Path, out: Path, loaded: Loaded[TextureOptions]) -> None:
+    """Paint MESH with the photographs that the field in RUN learned from: a GLB."""
+    from nerfrecon.texture.paint import paint
+
+    click.echo(paint(mesh, field, out, loaded.config))
+
+
+@click.command()
+@click.argument("field", metavar="RUN", type=_PATH)
+@_OUT
+@with_config(_options("bake.options", "BakeOptions"))
+def bake(field: Path, out: Path, loaded: Loaded[BakeOptions]) -> None:
+    """Bake the field in RUN into a model that a browser renders in real time."""
+    from nerfrecon.bake.bake import bake as bake_field
+
+    click.echo(bake_field(field, out, loaded.config))
+
+
+@click.command()
+@click.argument("product", metavar="RUN", type=_PATH)
+@click.option("--no-open", is_flag=True, help="Only say where the pages lie.")
+def view(product: Path, no_open: bool) -> None:
+    """Open the pages of a product in the browser: they are files, and need no server."""
+    import webbrowser
+
+    from suite.errors import BadInput
+
+    pages = [
+        path for name in ("report.html", "model.html", "baked.html") if (path := product / name).is_file()
+    ]
+    if not pages:
+        raise BadInput("has no pages to look at", product, hint="name the folder of a product, or finish it")
+    for page in pages:
+        click.echo(page)
+        if not no_open:
+            webbrowser.open(page.resolve().as_uri())
+
+
+@click.command(name="eval")
+@click.argument("product", metavar="RUN", type=_PATH)
+@click.option("--truth", type=_PATH, help="A mesh that the photographs show, in the frame of known poses.")
+@click.option("--poses", type=_PATH, help="A scene with poses of the same pictures in the truth's frame.")
+@click.option("--mesh", "only_mesh", is_flag=True, help="Only compare surfaces; needs --truth.")
+@click.option("--json", "json_file", type=_PATH, help="Also write the figures to a file.")
+def evaluate(
+    product: Path, truth: Path | None, poses: Path | None, only_mesh: bool, json_file: Path | None
+) -> None:
+    """Judge a product: held-out views of field, GLB and baked model, and its surface against a mesh."""
+    from nerfrecon.evaluate_product import evaluate_product
+    from suite.files import atomic_write
+
+    if only_mesh and truth is None:
+        raise click.UsageError("--mesh needs --truth MESH.")
+    found = evaluate_product(product, truth, views=not only_mesh, poses=poses)
+    for table in found.tables:
+        print_table(table)
+    if json_file is not None:
+        with atomic_write(json_file, "w") as stream:
+            json.dump(found.figures, stream, indent=1)
+
+
+@click.command()
+@click.argument("mesh", metavar="MESH", type=_PATH)
+@_OUT
+@with_config(_options("simulate.options", "SimulateOptions"))
+def simulate(mesh: Path, out: Path, loaded: Loaded[SimulateOptions]) -> None:
+    """Photograph MESH (OBJ, GLB, PLY) with exact poses, depth and masks."""
+    from nerfrecon.simulate.capture import simulate as photograph
+    from nerfrecon.simulate.subject import read_subject
+
+    click.echo(photograph(read_subject(mesh), out, loaded.config))
+
+
+VERBS = (run, frames, sfm, isolate, mesh, texture, bake, view, evaluate, simulate)
