@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nerfrecon.mesh.options import MeshOptions
     from nerfrecon.object.options import ObjectOptions
     from nerfrecon.sfm.options import SfmOptions
-    from nerfrecon.simulate.options import SimulateOptions
+    from nerfrecon.simulate.options import ProductOptions, SimulateOptions
     from nerfrecon.texture.options import TextureOptions
     from suite.config import Config, Loaded
 
@@ -187,11 +187,12 @@ def evaluate(
     product: Path, truth: Path | None, poses: Path | None, only_mesh: bool, json_file: Path | None
 ) -> None:
     """Judge a product: held-out views of field, GLB and baked model, and its surface against a mesh."""
+    if only_mesh and truth is None:
+        raise click.UsageError("--mesh needs --truth MESH.")
+
     from nerfrecon.evaluate_product import evaluate_product
     from suite.files import atomic_write
 
-    if only_mesh and truth is None:
-        raise click.UsageError("--mesh needs --truth MESH.")
     found = evaluate_product(product, truth, views=not only_mesh, poses=poses)
     for table in found.tables:
         print_table(table)
@@ -212,4 +213,14 @@ def simulate(mesh: Path, out: Path, loaded: Loaded[SimulateOptions]) -> None:
     click.echo(photograph(read_subject(mesh), out, loaded.config))
 
 
-VERBS = (run, frames, sfm, isolate, mesh, texture, bake, view, evaluate, simulate)
+@click.command(name="simulate-product")
+@_OUT
+@with_config(_options("simulate.options", "ProductOptions"))
+def simulate_product(out: Path, loaded: Loaded[ProductOptions]) -> None:
+    """Photograph a product of the project's own making, on a printed mat: photographs in OUT/images."""
+    from nerfrecon.simulate.product import photograph_product
+
+    click.echo(photograph_product(out, loaded.config))
+
+
+VERBS = (run, frames, sfm, isolate, mesh, texture, bake, view, evaluate, simulate, simulate_product)
