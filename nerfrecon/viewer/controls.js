@@ -20,9 +20,8 @@ class OrbitControls {
     this.onChange = options.onChange ?? (() => {});
     this.onTouch = options.onTouch ?? (() => {}); // the user took hold of the view
     this.home = {target: [...target], distance, azimuth, elevation};
-    this._fingers = new Map();
-    this._speed = [0, 0];
     this.reset();
+    this._fingers = new Map(); // by pointer; nobody is told of changes before
     this._listen();
   }
 
@@ -150,8 +149,8 @@ class OrbitControls {
     const step = OrbitControls.KEY_TURN;
     const ways = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
     const way = ways[event.key];
-    if (way && event.shiftKey) this.pan(way[0] * 0.04, way[1] * 0.04);
-    else if (way) this.turn(way[0] * step, way[1] * step);
+    if (way && event.shiftKey) this.pan(-way[0] * 0.04, -way[1] * 0.04); // the eye goes where the arrow points
+    else if (way) this.turn(-way[0] * step, -way[1] * step);
     else if (event.key === "+" || event.key === "=") this.zoom(1 / 1.12);
     else if (event.key === "-" || event.key === "_") this.zoom(1.12);
     else if (event.key === "Home") this.reset();
