@@ -1,0 +1,1 @@
+"""Pages that show what was made: one file each, opened from disk, without a network."""
