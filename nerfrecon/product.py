@@ -177,7 +177,8 @@ def _publish(root: Path, title: str, record: StageRecord) -> None:
 
         with atomic_write(root / GLB) as stream:
             stream.write((root / "texture" / GLB).read_bytes())
-        write_mesh_page(root / GLB, root / MESH_PAGE, title)
+        metric = bool(read_json(root / "object" / "object.json").get("metres", False))
+        write_mesh_page(root / GLB, root / MESH_PAGE, title, metric)
     if record.name == "bake" and not (record.cached and (root / BAKED_PAGE).is_file()):
         from nerfrecon.viewer.baked import write_baked_page
 

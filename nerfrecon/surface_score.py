@@ -53,11 +53,12 @@ class SurfaceScore:
         return _harmonic(self.interior_precision, self.interior_recall)
 
 
-def score_surface(found: Mesh, truth: Subject, views: Sequence[View]) -> SurfaceScore:
-    """Score a mesh; all in the truth's world frame, `views` are those that were learned from."""
+def score_surface(found: Mesh, truth: Subject, views: Sequence[View], samples: int = SAMPLES) -> SurfaceScore:
+    """Score a mesh by so many points of each surface; all in the truth's world frame, `views` are those that
+    were learned from."""
     low, high = truth.box
     limits = [share * float(np.linalg.norm(high - low)) for share in SHARES]
-    ours, true = _Surface(_subject(found), seed=1), _Surface(truth, seed=2)
+    ours, true = _Surface(_subject(found), samples, seed=1), _Surface(truth, samples, seed=2)
     seen = true.seen_twice(views)
     off, of_found = true.nearest(ours.points, ours.normals)
     missed, of_truth = ours.nearest(true.points[seen], true.normals[seen])
@@ -80,7 +81,7 @@ def score_surface(found: Mesh, truth: Subject, views: Sequence[View]) -> Surface
 class _Surface:
     """Points spread evenly over a surface, with normals."""
 
-    def __init__(self, subject: Subject, seed: int) -> None:
+    def __init__(self, subject: Subject, samples: int, seed: int) -> None:
         o3d = open3d()
         self._studio, self._tensor = Studio(subject), o3d.core.Tensor.from_numpy
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
@@ -91,8 +92,8 @@ class _Surface:
         a, b, c = (subject.vertices[subject.faces[:, k]] for k in range(3))
         normal = np.cross(b - a, c - a)
         area = np.linalg.norm(normal, axis=1)
-        face = rng.choice(len(area), SAMPLES, p=area / area.sum())
-        u, v = np.sqrt(rng.random(SAMPLES))[:, None], rng.random(SAMPLES)[:, None]
+        face = rng.choice(len(area), samples, p=area / area.sum())
+        u, v = np.sqrt(rng.random(samples))[:, None], rng.random(samples)[:, None]
         self.points = (1 - u) * a[face] + u * (1 - v) * b[face] + u * v * c[face]
         self.normals = normal[face] / area[face, None]
 
