@@ -1,1 +1,1 @@
-"""Pages that show what was made: one file each, opened from disk, without a network."""
+"""Pages that show a product: a mesh, a baked model; each one file that opens from disk."""
