@@ -85,7 +85,7 @@ class Lookup:
         self.resolution = voxels.resolution
         self.slot = torch.from_numpy(voxels.slot.ravel()).long()
         self.rows = torch.from_numpy(voxels.with_apron().ravel())
-        self.distance = torch.from_numpy(voxels.distance.ravel())
+        self.distance = torch.from_numpy(voxels.distance.flatten())
         x = torch.arange(8)
         self._corner = (x >> 2 & 1) * APRON * APRON + (x >> 1 & 1) * APRON + (x & 1)
 

@@ -1,0 +1,222 @@
+// The page of a baked model: what its buttons and keys do, and how sharp it draws.
+// For tests: __ready, __errors, __setCamera(camera, background) draws exactly what that camera sees, at once, and
+// __count(camera) gives steps a ray and texture reads a pixel. #camera=JSON in the address does the first,
+// {T_world_camera, fx, fy, cx, cy, width, height} with OpenCV's axes; &background=r,g,b in [0, 1]; with &tell all
+// of it, pixels too, stands in the element "told" as JSON.
+"use strict";
+
+window.__ready = false;
+window.__errors = [];
+window.addEventListener("error", (event) => { window.__errors.push(event.message); tell("This model cannot be shown", event.message); });
+window.addEventListener("unhandledrejection", (event) => {
+  window.__errors.push(String(event.reason));
+  tell("This model cannot be shown", event.reason?.message ?? String(event.reason));
+});
+
+const FOV = Math.PI / 6.5, TURN_S = 24, MOST_DENSE = 2, REST_MS = 160;
+const SLOW_MS = 36, QUICK_MS = 19, COARSEST = 0.2; // of frames while it moves; sharpness is by side
+const LONGEST_STILL_MS = 1500;
+const GROUNDS = ["paper", "white", "slate", "night"];
+const element = (id) => document.getElementById(id);
+
+function tell(title, text) {
+  const place = element("trouble");
+  place.querySelector("strong").textContent = title;
+  place.querySelector("span").textContent = text;
+  place.hidden = false;
+  element("waiting").hidden = true;
+  element("told").textContent = JSON.stringify({ready: false, errors: window.__errors, trouble: `${title}: ${text}`});
+}
+
+function modelBytes() {
+  const place = element("model"), text = place.textContent;
+  place.remove();
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+// Rotation from the page's world, y up, to the model's, where `up` is (rows).
+function uprightFrom(up) {
+  const [x, y, z] = up, s = Math.hypot(x, y, z), u = [x / s, y / s, z / s];
+  const helper = Math.abs(u[1]) > 0.9 ? [1, 0, 0] : [0, 1, 0];
+  const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+  let right = Math.abs(u[1]) > 0.9 ? [1, 0, 0] : cross(helper, u);
+  const along = right[0] * u[0] + right[1] * u[1] + right[2] * u[2];
+  right = right.map((value, i) => value - along * u[i]);
+  const length = Math.hypot(...right);
+  right = right.map((value) => value / length);
+  const back = cross(right, u);
+  return [0, 1, 2].map((row) => [right[row], u[row], back[row]]);
+}
+
+// Middle and radius in the world of what the groups of cells hold.
+function extentOf({distance, header}) {
+  const g = header.resolution / GROUP, low = [g, g, g], high = [0, 0, 0];
+  for (let i = 0; i < g ** 3; i++) if (distance[i] === 0) {
+    [i % g, Math.floor(i / g) % g, Math.floor(i / g / g)].forEach((at, axis) => {
+      low[axis] = Math.min(low[axis], at);
+      high[axis] = Math.max(high[axis], at + 1);
+    });
+  }
+  const U = header.T_unit_world, scale = Math.hypot(U[0][0], U[1][0], U[2][0]);
+  const middle = [0, 1, 2].map((axis) => (low[axis] + high[axis]) / 2 / g - U[axis][3]);
+  const world = [0, 1, 2].map((axis) => (U[0][axis] * middle[0] + U[1][axis] * middle[1] + U[2][axis] * middle[2]) / scale ** 2);
+  return {middle: world, radius: Math.hypot(...high.map((value, axis) => value - low[axis])) / 2 / g / scale};
+}
+
+async function start() {
+  const canvas = element("view");
+  const gl = canvas.getContext("webgl2", {alpha: true, premultipliedAlpha: true, antialias: false, depth: false, preserveDrawingBuffer: true});
+  if (!gl) {
+    tell("This browser shows no 3D", "The page needs WebGL 2: update the browser, or switch on its hardware acceleration.");
+    return;
+  }
+  canvas.addEventListener("webglcontextlost", () => tell("The graphics processor gave up", "Load the page again."));
+  const bytes = modelBytes(), model = await readBaked(bytes);
+  const renderer = new BakedRenderer(gl, model, element("fragment").textContent.trim());
+  const {middle, radius} = extentOf(model), upright = uprightFrom(model.header.up);
+  sayFigures(model.header, bytes.length);
+
+  let exact = null, isDue = true, isSharp = false, moved = 0, sharpness = 0.5, ground = GROUNDS[0];
+  const target = [0, 1, 2].map((axis) => upright[0][axis] * middle[0] + upright[1][axis] * middle[1] + upright[2][axis] * middle[2]);
+  const controls = new OrbitControls(canvas, {
+    target, distance: 1, azimuth: 0.6, elevation: 0.32, fov: FOV, inertia: true,
+    onChange: () => { isDue = true; isSharp = false; moved = performance.now(); }, onTouch: () => turnTable(false),
+  });
+
+  function fit() {
+    const ratio = Math.min(1, canvas.clientWidth / canvas.clientHeight * 1.05);
+    const distance = 0.92 * radius / Math.sin(FOV / 2) / ratio;
+    controls.distance *= distance / controls.home.distance; // a window of another shape shows as much of it
+    controls.home.distance = distance;
+    [controls.nearest, controls.furthest] = [radius * 0.15, distance * 5];
+  }
+
+  function turnTable(on) {
+    controls.spin = on ? 2 * Math.PI / TURN_S : 0;
+    element("turn").setAttribute("aria-pressed", String(on));
+  }
+
+  function lay(on) {
+    ground = document.documentElement.dataset.ground = on;
+    for (const button of document.querySelectorAll("button[data-ground]")) {
+      const isChosen = button.dataset.ground === ground;
+      button.setAttribute("aria-checked", String(isChosen));
+      button.tabIndex = isChosen ? 0 : -1; // one stop for the tabulator; arrows go on from there
+    }
+  }
+
+  // The camera of the page's world, in the model's.
+  function inModel(T) {
+    const rows = upright.map((row) => [0, 1, 2, 3].map((column) => row[0] * T[0][column] + row[1] * T[1][column] + row[2] * T[2][column]));
+    return [...rows, [0, 0, 0, 1]];
+  }
+
+  function draw(share) {
+    const dense = Math.min(window.devicePixelRatio || 1, MOST_DENSE) * share;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * dense)));
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    renderer.draw(cameraOfCanvas(inModel(controls.T_world_camera), width, height, FOV), null);
+  }
+
+  function drawExact(camera, background = [1, 1, 1]) {
+    exact = [camera, background];
+    document.body.classList.add("exact");
+    [canvas.width, canvas.height] = [camera.width, camera.height];
+    [canvas.style.width, canvas.style.height] = [`${camera.width}px`, `${camera.height}px`];
+    renderer.draw(camera, background);
+  }
+  window.__setCamera = drawExact;
+  window.__count = (camera) => { const counted = renderer.count(camera); isDue = true; return counted; };
+  window.__controls = controls;
+  window.__sharpness = () => ({moving: sharpness, isSharp});
+
+  let before = performance.now(), paced = 0;
+  function frame(now) {
+    const apart = now - before;
+    before = now;
+    if (!exact) controls.advance(Math.min(apart / 1000, 0.1));
+    const isMoving = controls.spin !== 0 || controls.isHeld || now - moved < REST_MS;
+    if (exact) {
+      if (isDue) drawExact(...exact);
+    } else if (isMoving && isDue) {
+      // Frames come when the device is done: slow ones say that it has too many pixels.
+      paced = paced && apart < 1000 ? 0.8 * paced + 0.2 * apart : (SLOW_MS + QUICK_MS) / 2;
+      if (paced > SLOW_MS) [sharpness, paced] = [Math.max(COARSEST, sharpness * Math.max(0.6, Math.sqrt(SLOW_MS / paced) * 0.95)), 0];
+      else if (paced < QUICK_MS && sharpness < 1) [sharpness, paced] = [Math.min(1, sharpness * 1.15), 0];
+      draw(sharpness);
+    } else if (!isMoving && !isSharp) {
+      draw(Math.min(1, Math.max(sharpness, sharpness * Math.sqrt(LONGEST_STILL_MS / Math.max(paced, QUICK_MS)))));
+      [isSharp, paced] = [true, 0];
+    }
+    isDue = false;
+    window.__ready = true;
+    requestAnimationFrame(frame);
+  }
+
+  const acts = {
+    t: () => turnTable(!controls.spin),
+    r: () => { turnTable(false); controls.reset(); },
+    b: () => lay(GROUNDS[(GROUNDS.indexOf(ground) + 1) % GROUNDS.length]),
+  };
+  for (const [id, key] of [["turn", "t"], ["reset", "r"]]) element(id).addEventListener("click", acts[key]);
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") element("help").open = false;
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) acts[event.key.toLowerCase()]?.();
+  });
+  const swatches = [...document.querySelectorAll("button[data-ground]")];
+  for (const button of swatches) {
+    button.addEventListener("click", () => lay(button.dataset.ground));
+    button.addEventListener("keydown", (event) => {
+      const way = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+      if (!way) return;
+      event.preventDefault();
+      const next = swatches[(swatches.indexOf(button) + way + swatches.length) % swatches.length];
+      lay(next.dataset.ground);
+      next.focus({preventScroll: true});
+    });
+  }
+  document.addEventListener("visibilitychange", () => { before = performance.now(); });
+  new ResizeObserver(() => { if (!exact) { fit(); isDue = true; isSharp = false; } }).observe(canvas);
+
+  fit();
+  controls.reset();
+  lay(window.matchMedia("(prefers-color-scheme: dark)").matches ? "night" : "paper");
+  element("waiting").hidden = true;
+  element("bar").hidden = false;
+  turnTable(!window.matchMedia("(prefers-reduced-motion: reduce)").matches);
+  const fromHash = () => {
+    const camera = cameraFromHash(), colour = /[#&]background=([^&]*)/.exec(location.hash);
+    if (!camera) return;
+    const background = colour ? decodeURIComponent(colour[1]).split(",").map(Number) : [1, 1, 1];
+    const counted = location.hash.includes("&tell") ? renderer.count(camera) : {};
+    const began = performance.now();
+    drawExact(camera, background);
+    gl.finish();
+    const drawn_ms = performance.now() - began;
+    if (!location.hash.includes("&tell")) return;
+    const told = {ready: true, errors: window.__errors, ...counted, drawn_ms, pixels: canvas.toDataURL("image/png")};
+    element("told").textContent = JSON.stringify(told);
+  };
+  window.addEventListener("hashchange", fromHash);
+  fromHash();
+  requestAnimationFrame(frame);
+}
+
+function sayFigures({resolution, voxels}, byteCount) {
+  const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
+  const rows = [
+    ["File", byteCount >= 1e6 ? `${(byteCount / 1e6).toFixed(1)} MB` : `${Math.round(byteCount / 1e3)} kB`],
+    ["Voxels that are stored", `${number(voxels)} voxels`],
+    ["Resolution", `of ${number(resolution)} along each side`],
+  ];
+  element("figures").replaceChildren(...rows.flatMap(([name, value]) => ["dt", "dd"].map((kind, i) => {
+    const cell = document.createElement(kind);
+    cell.textContent = i ? value : name;
+    return cell;
+  })));
+}
+
+start();
