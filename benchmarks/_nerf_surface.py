@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nerfrecon.mesh.components import largest_parts
+from nerfrecon.mesh.cubes import level_set
 from nerfrecon.simulate.capture import Capture
 from nerfrecon.simulate.photograph import Studio
 from nerfrecon.simulate.subject import Subject
@@ -18,7 +20,6 @@ from suite.geometry.mesh import Mesh
 
 COARSE, FINER = 96, 3
 """Cells a side that are looked at everywhere, and into how many a side those near the surface are split."""
-NEAR_CELLS = 2.5
 SAMPLES = 40000
 INTERIOR_OPENNESS = 0.45
 
@@ -40,28 +41,12 @@ class Agreement(NamedTuple):
 def largest_surface(
     sdf: Callable[[np.ndarray], np.ndarray], hull: np.ndarray, T_world_unit: np.ndarray
 ) -> Mesh:
-    """Marching cubes (scikit-image; Lewiner et al. 2003) of f = 0: the largest component, in the world.
+    """The zero of `sdf`, its largest part, in the world, as `nerfrecon.mesh` finds it, not simplified.
 
     What lies beside `hull`, cells (z, y, x) that the masks leave, is outside.
     """
-    from scipy.ndimage import zoom
-    from skimage.measure import marching_cubes
-
-    n = COARSE * FINER
-    coarse = sdf(_lattice(COARSE)).reshape((COARSE,) * 3)
-    f = np.ascontiguousarray(zoom(coarse, FINER, order=1, mode="nearest", grid_mode=True))
-    cells = len(hull)
-    places = ((np.arange(n) + 0.5) / n * cells).astype(int)
-    allowed = hull[np.ix_(places, places, places)]
-    near = np.flatnonzero((np.abs(f) < NEAR_CELLS / COARSE) & allowed)
-    z, y, x = np.unravel_index(near, f.shape)
-    f.reshape(-1)[near] = sdf(((np.stack([x, y, z], 1) + 0.5) / n).astype(np.float32))
-    f[~allowed] = np.maximum(f[~allowed], 0.5 / n)
-    f = np.pad(f, 1, constant_values=0.5 / n)
-    corners, faces, _, _ = marching_cubes(f, 0.0)
-    vertices = (corners[:, ::-1] - 0.5) / n
-    world = vertices @ T_world_unit[:3, :3].T + T_world_unit[:3, 3]
-    return _largest(world, faces[:, ::-1].astype(np.int64))
+    found = largest_parts(level_set(sdf, hull, COARSE, FINER)).mesh
+    return found.transformed(T_world_unit)
 
 
 def agreement(
@@ -85,23 +70,6 @@ def agreement(
         [float((missed < limit).mean()) for limit in limits],
         [float((missed[interior] < limit).mean()) for limit in limits],
     )
-
-
-def _lattice(n: int) -> np.ndarray:
-    middle = (np.arange(n, dtype=np.float32) + 0.5) / n
-    z, y, x = np.meshgrid(middle, middle, middle, indexing="ij")
-    return np.stack([x, y, z], -1).reshape(-1, 3)
-
-
-def _largest(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    ones = np.ones(2 * len(faces))
-    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
-    graph = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(len(vertices),) * 2)
-    component = connected_components(graph, directed=False)[1][faces[:, 0]]
-    return Mesh(vertices, faces[component == np.bincount(component).argmax()])
 
 
 def _points_on(vertices: np.ndarray, faces: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

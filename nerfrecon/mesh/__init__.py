@@ -1,0 +1,1 @@
+"""From a field to a closed surface of few triangles."""

@@ -1,0 +1,1 @@
+"""From a mesh and the photographs to a textured mesh in one file."""
