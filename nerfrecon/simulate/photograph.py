@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from nerfrecon.simulate.subject import Subject, open3d
 from suite.geometry.camera import PinholeCamera
@@ -20,6 +20,16 @@ class Photograph(NamedTuple):
 
     rgba: UInt8[np.ndarray, "h w 4"]
     depth: Float[np.ndarray, "h w"]
+
+
+class Looked(NamedTuple):
+    """Ray by ray: colour in [0, 1], whether anything was met, depth along the optical axis (NaN where not),
+    and the number of the face (-1)."""
+
+    colour: Float[np.ndarray, "h w 3"]
+    hit: Bool[np.ndarray, "h w"]
+    depth: Float[np.ndarray, "h w"]
+    face: Int[np.ndarray, "h w"]
 
 
 class Studio:
@@ -37,7 +47,7 @@ class Studio:
         self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"], finer: int = 2
     ) -> Photograph:
         """A view whose pixels are means of `finer` x `finer` rays, against aliasing."""
-        colour, hit, _ = self._looked(camera, T_world_camera, finer)
+        colour, hit, *_ = self.look(camera, T_world_camera, finer)
         alpha = hit.astype(np.float64)
         blocks = (camera.height, finer, camera.width, finer)
         alpha_mean = alpha.reshape(blocks).mean((1, 3))
@@ -46,6 +56,20 @@ class Studio:
         rgba = np.concatenate([colour.clip(0, 1), alpha_mean[..., None]], 2)
         depth = self.depth(camera, T_world_camera)
         return Photograph(np.round(255 * rgba).astype(np.uint8), depth)
+
+    def look(self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"], finer: int = 1) -> Looked:
+        """What `finer` x `finer` rays a pixel meet."""
+        depth, found = self._cast(camera, T_world_camera, finer)
+        hit = np.isfinite(depth)
+        face = np.where(hit, found["primitive_ids"].numpy().astype(np.int64), -1)
+        ab = found["primitive_uvs"].numpy()[hit].astype(np.float64)
+        weight = np.stack([1 - ab.sum(1), ab[:, 0], ab[:, 1]], 1)
+        normal = self.subject.normal(face[hit], weight)
+        facing = np.einsum("nd,nd->n", normal, found["directions"][hit]) < 0
+        normal = np.where(facing[:, None], normal, -normal)  # both sides of a thin sheet are lit alike
+        colour = np.zeros((*depth.shape, 3))
+        colour[hit] = self.subject.colour(face[hit], weight) * _light(normal)[:, None]
+        return Looked(colour, hit, depth, face)
 
     def depth(
         self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"]
@@ -103,21 +127,6 @@ class Studio:
         found = self._scene.cast_rays(cast.astype(np.float32))
         depth = found["t_hit"].numpy().astype(np.float64)  # directions have length 1 along the optical axis
         return np.where(np.isfinite(depth), depth, np.nan), {"directions": directions, **found}
-
-    def _looked(
-        self, camera: PinholeCamera, T: np.ndarray, finer: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        depth, found = self._cast(camera, T, finer)
-        hit = np.isfinite(depth)
-        face = found["primitive_ids"].numpy()[hit].astype(np.int64)
-        ab = found["primitive_uvs"].numpy()[hit].astype(np.float64)
-        weight = np.stack([1 - ab.sum(1), ab[:, 0], ab[:, 1]], 1)
-        normal = self.subject.normal(face, weight)
-        facing = (normal * found["directions"][hit]).sum(1) < 0
-        normal = np.where(facing[:, None], normal, -normal)  # both sides of a thin sheet are lit alike
-        colour = np.zeros((*depth.shape, 3))
-        colour[hit] = self.subject.colour(face, weight) * _light(normal)[:, None]
-        return colour, hit, depth
 
 
 def _light(normal: np.ndarray) -> np.ndarray:

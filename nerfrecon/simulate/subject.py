@@ -17,7 +17,7 @@ from suite.errors import BackendUnavailable, BadInput
 class Subject:
     """A mesh; `corner_uv` (v upwards) with the `texture` it looks up, or neither: then `solid_texture`.
 
-    Normals are those of the corners, unit, pointing outside.
+    Normals are those of the corners, unit, pointing outside. `corner_shade` in [0, 1] darkens the colour.
     """
 
     vertices: Float[np.ndarray, "n 3"]
@@ -25,6 +25,7 @@ class Subject:
     corner_normals: Float[np.ndarray, "m 3 3"]
     corner_uv: Float[np.ndarray, "m 3 2"] | None = None
     texture: UInt8[np.ndarray, "h w 3"] | None = None
+    corner_shade: Float[np.ndarray, "m 3"] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.faces) or not np.isfinite(self.vertices).all():
@@ -40,6 +41,12 @@ class Subject:
         self, face: Int[np.ndarray, " n"], weight: Float[np.ndarray, "n 3"]
     ) -> Float[np.ndarray, "n 3"]:
         """Colour in [0, 1] at points of faces given by barycentric weights."""
+        plain = self._unshaded(face, weight)
+        if self.corner_shade is None:
+            return plain
+        return plain * np.einsum("nk,nk->n", self.corner_shade[face], weight)[:, None]
+
+    def _unshaded(self, face: np.ndarray, weight: np.ndarray) -> np.ndarray:
         if self.corner_uv is None or self.texture is None:
             low, high = self.box
             points = _blend(self.vertices[self.faces[face]], weight)
@@ -51,7 +58,7 @@ class Subject:
     ) -> Float[np.ndarray, "n 3"]:
         """Smooth unit normals there."""
         normal = _blend(self.corner_normals[face], weight)
-        return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        return normal / np.maximum(np.sqrt(np.einsum("nd,nd->n", normal, normal)), 1e-12)[:, None]
 
 
 def read_subject(path: str | Path) -> Subject:
@@ -71,7 +78,7 @@ def read_subject(path: str | Path) -> Subject:
     return Subject(
         np.asarray(mesh.vertices).astype(np.float64),
         faces,
-        _corner_normals(np.asarray(mesh.vertices), faces),
+        corner_normals(np.asarray(mesh.vertices), faces),
         uv.reshape(-1, 3, 2).astype(np.float64) if textured else None,
         np.ascontiguousarray(textures[0][..., :3]) if textured else None,
     )
@@ -86,7 +93,9 @@ def open3d() -> Any:
     return o3d
 
 
-def _corner_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def corner_normals(
+    vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
+) -> Float[np.ndarray, "m 3 3"]:
     """Area-weighted normals of the places where vertices lie, so that seams of a texture are not seen."""
     _, place = np.unique(np.round(vertices / np.ptp(vertices) * 1e6), axis=0, return_inverse=True)
     a, b, c = (vertices[faces[:, k]] for k in range(3))
@@ -99,7 +108,7 @@ def _corner_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _blend(corners: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return (corners * weight[..., None]).sum(1)
+    return np.einsum("nkd,nk->nd", corners, weight)
 
 
 def _looked_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
