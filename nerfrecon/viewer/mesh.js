@@ -92,6 +92,7 @@ async function start() {
   function fit() {
     const ratio = Math.min(1, canvas.clientWidth / canvas.clientHeight * 1.05);
     const distance = 0.92 * renderer.radius / Math.sin(FOV / 2) / ratio;
+    controls.distance *= distance / controls.home.distance; // a window of another shape shows as much of it
     controls.home.distance = distance;
     [controls.nearest, controls.furthest] = [renderer.radius * 0.15, distance * 5];
   }
@@ -194,7 +195,7 @@ function sayFigures(renderer, byteCount) {
   const rows = [
     ["Size, wide by high by deep", spoken([size[0], size[1], size[2]])],
     ["Faces", `${number(model.faces)} faces`],
-    ["Texture", textureSizes.length ? `${textureSizes.map(([w, h]) => `${w} × ${h}`).join(", ")} px` : "no texture"],
+    ["Texture", textureSizes.length ? `${textureSizes.map(([w, h]) => (w === h ? `${w}` : `${w} × ${h}`)).join(", ")} px texture` : "no texture"],
     ["File", spokenBytes(byteCount)],
   ];
   element("figures").replaceChildren(...rows.flatMap(([name, value]) => ["dt", "dd"].map((kind, i) => {

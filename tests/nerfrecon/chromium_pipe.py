@@ -1,0 +1,187 @@
+"""A headless Chromium with WebGL 2 (SwiftShader) that a test drives by the DevTools protocol, over pipes."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import io
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--ignore-gpu-blocklist", "--disable-quic", "--no-first-run", "--disable-sync", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+    *("--force-color-profile=srgb", "--force-prefers-reduced-motion", "--remote-debugging-pipe"),
+)
+_ANSWER_S = 120.0
+
+
+class Browser:
+    """One tab; a context manager. `errors` gathers what scripts and the console complained of, `asked` what
+    was requested from elsewhere."""
+
+    def __init__(self, width: int = 800, height: int = 600, *flags: str) -> None:
+        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if found is None:
+            pytest.skip("no Chromium or Chrome on this machine")
+        self._folder = Path(tempfile.mkdtemp(prefix="chromium-"))
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        self._rest, self._number, self._session = b"", 0, ""
+        read, to_write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in os.pipe())
+        to_read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in os.pipe())
+        self._in, self._out = to_read, to_write
+
+        def connect() -> None:
+            os.dup2(read, 3)
+            os.dup2(write, 4)
+
+        profile = f"--user-data-dir={self._folder}"
+        self._process = subprocess.Popen(
+            [found, *_FLAGS, *flags, profile, f"--window-size={width},{height}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=connect,
+            pass_fds=(3, 4),
+        )
+        os.close(read)
+        os.close(write)
+        try:
+            pages = [one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"]
+            attached = self.call("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)
+            self._session = attached["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Ask the browser."""
+        self._number += 1
+        said = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            said["sessionId"] = self._session
+        data = json.dumps(said).encode() + b"\0"
+        while data:
+            data = data[os.write(self._out, data) :]
+        until = time.monotonic() + _ANSWER_S
+        while True:
+            heard = self._next(until, method)
+            self._note(heard)
+            if heard.get("id") == self._number:
+                assert "error" not in heard, f"{method}: {heard['error']}"
+                return heard["result"]
+
+    def open(self, url: str, ready: str = "document.readyState === 'complete'") -> None:
+        """Go there and wait until it is ready."""
+        self.call("Page.navigate", url=url)
+        self.wait(ready)
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression gives; promises are awaited."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 120.0) -> None:
+        """Until the expression is true."""
+        until = time.monotonic() + seconds
+        while not self.value(f"Boolean({expression})"):
+            assert time.monotonic() < until, f"never true: {expression}; {self.errors}"
+            time.sleep(0.05)
+
+    def key(self, name: str, modifiers: int = 0) -> None:
+        """Press and release a key; `modifiers` 8 is shift."""
+        for kind in ("keyDown", "keyUp"):
+            more = {"text": name} if len(name) == 1 and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, modifiers=modifiers, **more)
+
+    def drag(self, *places: tuple[float, float], button: str = "left") -> None:
+        """Press at the first place, move, let go at the last."""
+        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
+            held = {"button": button, "clickCount": 1, "buttons": 1 if button == "left" else 2}
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
+
+    def touch(self, *moments: list[tuple[float, float]]) -> None:
+        """Fingers come down at the first moment's places, move to those of the next ones, and go up."""
+        for number, places in enumerate(moments):
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+            self.call(
+                "Input.dispatchTouchEvent", type="touchMove" if number else "touchStart", touchPoints=points
+            )
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        """Of the window; a phone has denser pixels and fingers."""
+        dense = 2 if phone else 1
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=dense,
+            mobile=phone,
+        )
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+
+    def screenshot(self) -> np.ndarray:
+        """What is seen, RGB bytes."""
+        from PIL import Image
+
+        data = base64.b64decode(self.call("Page.captureScreenshot")["data"])
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for end in (self._in, self._out):
+            os.close(end)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _next(self, until: float, method: str) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            left = until - time.monotonic()
+            assert left > 0, f"no answer to {method}"
+            if select.select([self._in], [], [], left)[0]:
+                data = os.read(self._in, 1 << 20)
+                assert data, "chromium has ended"
+                self._rest += data
+        text, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(text)
+
+    def _note(self, said: dict[str, Any]) -> None:
+        method, details = said.get("method"), said.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            thrown = details["exceptionDetails"]
+            self.errors.append(thrown.get("exception", {}).get("description") or thrown["text"])
+        elif method == "Runtime.consoleAPICalled" and details["type"] in ("error", "warning"):
+            self.errors.append(" ".join(str(one.get("value", one)) for one in details["args"]))
+        elif method == "Log.entryAdded" and details["entry"]["level"] == "error":
+            self.errors.append(f"{details['entry']['text']} {details['entry'].get('url', '')}")
+        elif method == "Network.requestWillBeSent":
+            url = details["request"]["url"]
+            if not url.startswith(("data:", "blob:", "file:", "about:")):
+                self.asked.append(url)
