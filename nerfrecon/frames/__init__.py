@@ -1,0 +1,1 @@
+"""Folder or video -> pictures that are sharp, differ from one another and are evenly spread."""
