@@ -43,7 +43,7 @@ def cast(glb: Path, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """RGB bytes over white of the rays through pixel centres, and which of them hit."""
     mesh: Any = trimesh.load(glb, force="mesh", process=False)
     texture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"), np.float64)
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+    scene: Any = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
     x, y = np.meshgrid(np.arange(camera["width"]), np.arange(camera["height"]))
     T = np.array(camera["T_world_camera"])
@@ -52,7 +52,7 @@ def cast(glb: Path, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     )
     ways = ways @ T[:3, :3].T
     rays = np.concatenate([np.broadcast_to(T[:3, 3], ways.shape), ways], -1).astype(np.float32)
-    found = scene.cast_rays(o3d.core.Tensor(rays))
+    found = scene.cast_rays(rays)
     hit = np.isfinite(found["t_hit"].numpy())
     corners = mesh.visual.uv[mesh.faces[found["primitive_ids"].numpy()[hit]]]
     second, third = found["primitive_uvs"].numpy()[hit].T.astype(np.float64)

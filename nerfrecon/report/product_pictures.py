@@ -1,0 +1,179 @@
+"""Pictures for the page of a product: photographs with the object's outline, held-out views beside what was
+made of them, and the model from four sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerfrecon.backends.base import RayCamera, Rendered
+from nerfrecon.evaluate import GREYS, over, psnr
+from nerfrecon.render_views import open_run, orbit_cameras
+from nerfrecon.scene import Scene
+from nerfrecon.train import open_scene
+from nerfrecon.training.exposure import fitted_gain
+from nerfrecon.training.preview import eight_bits
+from nerfrecon.training.views import training_views, usable_scale
+
+OUTLINE = (230, 97, 0)
+STRIP_HEIGHT_PX, MOST_IN_STRIP, GAP_PX = 150, 15, 6
+LOOK_PX, MOST_LOOKS = 400, 4
+FULL_DIFFERENCE = 0.25
+"""Of the colours' range: the difference that is drawn darkest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A held-out view: pictures side by side, and PSNR (dB) where the object is; NaN without a GLB."""
+
+    name: str
+    pixels: UInt8[np.ndarray, "h w 3"]
+    field_psnr: float
+    glb_psnr: float
+
+
+def photo_strip(scene: Scene, most: int = MOST_IN_STRIP) -> UInt8[np.ndarray, "h w 4"]:
+    """Photographs spread over the capture, the mask's outline drawn in; rows of up to five, gaps transparent.
+    Raises BadInput for pictures that cannot be read."""
+    import cv2
+
+    count = min(most, len(scene.views))
+    tiles = []
+    for view in np.linspace(0, len(scene.views) - 1, count).round().astype(int).tolist():
+        camera = scene.views[view].camera
+        picture = scene.views[view].load(usable_scale(scene, view, min(1.0, STRIP_HEIGHT_PX / camera.height)))
+        tile = np.ascontiguousarray((over(picture.pixels, 1.0) * 255).round().astype(np.uint8))
+        if picture.pixels.shape[2] == 4:
+            inside = (picture.pixels[..., 3] > 127).astype(np.uint8)
+            contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(tile, contours, -1, OUTLINE, 1, cv2.LINE_AA)
+        tiles.append(tile)
+    return _grid(tiles, 5)
+
+
+def held_out_looks(product: Path, most: int = MOST_LOOKS) -> list[Look]:
+    """Held-out views, spread evenly: photograph | field | GLB | difference of photograph and GLB.
+
+    Without a GLB its place is left out and the difference is the field's. Raises BadInput for a run that
+    cannot be opened, or whose photographs are gone.
+    """
+    config, backend = open_run(product / "field")
+    scene = open_scene(config)
+    _, held_out = scene.split(config.train.hold_out_every)
+    background = GREYS[config.background]
+    chosen = [
+        held_out[i]
+        for i in np.unique(np.linspace(0, len(held_out) - 1, min(most, len(held_out))).round().astype(int))
+    ]
+    glb = _glb_renderer(product / "model.glb", scene, background)
+    looks = []
+    for number in chosen:
+        camera = scene.views[number].camera
+        scale = min(config.picture_scale, LOOK_PX / max(camera.width, camera.height))
+        (view,) = training_views(scene, [number], scale)
+        wanted = over(view.pixels, background[0])
+        renders = {"field": backend.render(view.camera, background)}
+        if glb is not None:
+            renders["glb"] = glb(view.camera)
+        shown = {
+            kind: _at_its_gain(one, wanted, background[0]) if config.train.exposure else one.rgb
+            for kind, one in renders.items()
+        }
+        last = "glb" if glb is not None else "field"
+        if view.pixels.shape[2] == 4:
+            inside = view.pixels[..., 3] > 127
+        else:
+            inside = renders[last].opacity > 0.5
+        if view.usable is not None:
+            inside = inside & view.usable
+        parts = [eight_bits(wanted), *(eight_bits(one) for one in shown.values())]
+        parts.append(_difference(wanted, shown[last], inside))
+        scores = {kind: psnr(one, wanted, inside) for kind, one in shown.items()}
+        name = scene.views[number].name
+        looks.append(Look(name, np.concatenate(parts, axis=1), scores["field"], scores.get("glb", math.nan)))
+    return looks
+
+
+def turned_model(product: Path, scene: Scene, side_px: int = 260) -> UInt8[np.ndarray, "h w 4"]:
+    """The GLB from four sides, with nothing behind it."""
+    from nerfrecon.texture.glb import read_textured_glb
+    from nerfrecon.texture.render import Renderer
+
+    renderer = Renderer(read_textured_glb(product / "model.glb"))
+    low, high = renderer.mesh.vertices.min(0), renderer.mesh.vertices.max(0)
+    middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+    tiles = []
+    upright = replace(scene, up=np.array([0.0, 1.0, 0.0]))
+    for camera in orbit_cameras(upright, 8)[1::2]:
+        T = camera.T_unit_camera.copy()
+        distance = 6.0 * radius
+        T[:3, 3] = middle - distance * T[:3, 2]
+        f = 0.5 * side_px / math.tan(math.asin(radius / distance))
+        centre = (side_px - 1) / 2
+        seen = renderer.render(RayCamera(side_px, side_px, f, f, centre, centre, T), (1.0, 1.0, 1.0))
+        behind = 1 - seen.opacity[..., None]
+        straight = (seen.rgb - behind) / np.maximum(seen.opacity[..., None], 1e-3)
+        tiles.append(eight_bits(np.concatenate([straight, seen.opacity[..., None]], axis=2)))
+    strip = np.concatenate(tiles, axis=1)
+    rows = np.flatnonzero(strip[..., 3].any(axis=1))
+    return strip if not len(rows) else strip[max(rows[0] - GAP_PX, 0) : rows[-1] + GAP_PX + 1]
+
+
+def _glb_renderer(
+    path: Path, scene: Scene, background: tuple[float, float, float]
+) -> Callable[[RayCamera], Rendered] | None:
+    """Draws the GLB for cameras of the unit cube; None where there is no GLB."""
+    if not path.is_file():
+        return None
+    from nerfrecon.texture.glb import read_textured_glb
+    from nerfrecon.texture.render import Renderer
+
+    renderer = Renderer(read_textured_glb(path))
+
+    def render(camera: RayCamera) -> Rendered:
+        T = camera.T_unit_camera.copy()
+        T[:3, 3] = (T[:3, 3] - 0.5) * scene.side + scene.box.mean(axis=0)
+        lens = (camera.fx, camera.fy, camera.cx, camera.cy)
+        return renderer.render(
+            RayCamera(camera.width, camera.height, *lens, T, camera.distortion), background
+        )
+
+    return render
+
+
+def _at_its_gain(rendered: Rendered, wanted: np.ndarray, grey: float) -> np.ndarray:
+    behind = (1 - rendered.opacity[..., None]) * np.float32(grey)
+    gain = fitted_gain(rendered.rgb - behind, wanted - behind, rendered.opacity)
+    return ((rendered.rgb - behind) * gain + behind).clip(0, 1).astype(np.float32)
+
+
+def _difference(
+    wanted: Float[np.ndarray, "h w 3"], seen: Float[np.ndarray, "h w 3"], inside: np.ndarray
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Where the object is: white for none, through orange, to dark."""
+    share = np.abs(wanted - seen).mean(2).clip(0, FULL_DIFFERENCE) / FULL_DIFFERENCE * inside
+    stops = np.array([[255, 255, 255], [253, 208, 162], [230, 97, 0], [90, 20, 30]], np.float64)
+    places = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(share, places, stops[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+
+
+def _grid(tiles: Sequence[np.ndarray], across: int) -> UInt8[np.ndarray, "h w 4"]:
+    rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
+    width = max(sum(tile.shape[1] for tile in row) + GAP_PX * (len(row) - 1) for row in rows)
+    height = sum(max(len(tile) for tile in row) for row in rows) + GAP_PX * (len(rows) - 1)
+    canvas = np.zeros((height, width, 4), np.uint8)
+    top = 0
+    for row in rows:
+        left = 0
+        for tile in row:
+            canvas[top : top + len(tile), left : left + tile.shape[1]] = np.dstack(
+                [tile, np.full(tile.shape[:2], 255, np.uint8)]
+            )
+            left += tile.shape[1] + GAP_PX
+        top += max(len(tile) for tile in row) + GAP_PX
+    return canvas
