@@ -118,12 +118,14 @@ def camera(width: int = 320, height: int = 240) -> PinholeCamera:
     return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
-def photographed(subject: Subject, taken_by: PinholeCamera, poses: np.ndarray) -> list[np.ndarray]:
+def photographed(
+    subject: Subject, taken_by: PinholeCamera, poses: np.ndarray, finer: int = 1
+) -> list[np.ndarray]:
     """Pictures (h, w, 3) on grey."""
     studio = Studio(subject)
     pictures = []
     for pose in poses:
-        rgba = studio.photograph(taken_by, pose, 2).rgba.astype(np.float64)
+        rgba = studio.photograph(taken_by, pose, finer).rgba.astype(np.float64)
         alpha = rgba[..., 3:] / 255
         pictures.append(np.round(rgba[..., :3] * alpha + 200 * (1 - alpha)).astype(np.uint8))
     return pictures

@@ -28,7 +28,7 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PosedPicture]:
     folder = tmp_path_factory.mktemp("posed")
     taken_by, poses = sfm_scene.camera(520, 390), sfm_scene.around(5, 200)
     subject = sfm_scene.table(1, mat=True, marker=True)
-    names = sfm_scene.written(folder, sfm_scene.photographed(subject, taken_by, poses))
+    names = sfm_scene.written(folder, sfm_scene.photographed(subject, taken_by, poses, 2))
     return sfm_scene.posed(folder, names, taken_by, poses)
 
 
