@@ -104,13 +104,13 @@ def test_ctrl_c_cancels_what_colmap_does(placed: list[int] | None) -> None:
         tokens.append(token)
         _thread.interrupt_main()
         for _ in range(1000):
-            if token.is_cancelled():
+            if token.is_cancelled:
                 return
             time.sleep(0.02)
 
     with pytest.raises(KeyboardInterrupt):
         run_step("Waiting", call, placed, 5)
-    assert tokens[0].is_cancelled()
+    assert tokens[0].is_cancelled
 
 
 def test_what_went_wrong_inside_a_step_is_raised() -> None:
