@@ -36,6 +36,7 @@ def run_step(what: str, call: Callable[[Any], T], placed: list[int] | None = Non
     """The result of `call(token)`, which may count in `placed[0]` how many of `total` are done."""
     work = _InThread(call)
     with work:
+        work.start()
         if placed is None:
             with status(what):
                 work.wait()
@@ -49,6 +50,7 @@ def run_parts(what: str, parts: Sequence[Sequence[P]], call: Callable[[Sequence[
     """`call(part, token)` for one part after the other."""
     for part in track(parts, what):
         with _InThread(lambda token, part=part: call(part, token)) as work:
+            work.start()
             work.wait()
         work.result()
 
@@ -62,6 +64,10 @@ class _InThread:
         self._found: list[Any] = []
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="colmap", daemon=True)
+
+    def start(self) -> None:
+        """Within the block, so that an interrupt that comes at once cancels, too."""
+        self._thread.start()
 
     def is_running(self) -> bool:
         return self._thread.is_alive()
@@ -80,7 +86,6 @@ class _InThread:
         return self._found[0]
 
     def __enter__(self) -> _InThread:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:

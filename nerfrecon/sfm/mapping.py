@@ -4,7 +4,7 @@ one seed, so that the same pictures give the same cameras."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,6 @@ def _incremental(options: SfmOptions) -> Any:
     return settings
 
 
-def _sorted(found: Sequence[Any]) -> list[FoundModel]:
+def _sorted(found: Iterable[Any]) -> list[FoundModel]:
     models = [FoundModel(one) for one in found if one.num_reg_images() >= SMALLEST_GROUP]
     return sorted(models, key=lambda one: (-one.reconstruction.num_reg_images(), one.names))

@@ -22,10 +22,12 @@ from suite.progress import track
 _LONGEST_PX = 1600
 _NEAR = 0.02
 """Of the cameras' distance: sightings of one target meet so closely on the ground plane."""
-_FEWEST_VIEWS = 3
+_FEWEST_VIEWS, _MOST_VIEWS = 3, 40
 _MOST_ERROR_PX = 3.0
 _UNEQUAL = 0.015
 """Diagonals of the square, by each other; and how far its diagonals' middles lie apart, by their length."""
+_SMALLEST = 0.15
+"""Diagonal, by the cameras' height above the ground: less is a pattern, not a mat around an object."""
 _MOST_TARGETS = 16
 
 Sightings = list[tuple[str, Float[np.ndarray, " 2"]]]
@@ -42,15 +44,16 @@ class FoundMat(NamedTuple):
 
 
 def find_mat(pictures: Mapping[str, PosedPicture], plane: Float[np.ndarray, " 4"]) -> FoundMat | None:
-    """The square of four targets that most pictures see, on the ground `plane` (n, d); None without one."""
-    seen = {
-        name: targets_in(picture)
-        for name, picture in track(sorted(pictures.items()), "Looking for a printed mat")
-    }
+    """The square of four targets that most pictures (of 40, evenly spread) see, on the ground `plane` (n, d);
+    None without one."""
+    names = sorted(pictures)
+    looked = [names[k] for k in np.unique(np.linspace(0, len(names) - 1, _MOST_VIEWS).astype(int))]
+    seen = {name: targets_in(pictures[name]) for name in track(looked, "Looking for a printed mat")}
     groups = _meeting(seen, pictures, plane)
     points = [point for group in groups if (point := _agreed(group, pictures)) is not None]
     points.sort(key=lambda point: -point.views)
-    return _best_square(points[:_MOST_TARGETS])
+    heights = [abs(plane[:3] @ picture.T_world_camera[:3, 3] + plane[3]) for picture in pictures.values()]
+    return _best_square(points[:_MOST_TARGETS], _SMALLEST * float(np.median(heights)))
 
 
 def targets_in(picture: PosedPicture) -> Float[np.ndarray, "n 2"]:
@@ -115,7 +118,7 @@ def _agreed(group: Sightings, pictures: Mapping[str, PosedPicture]) -> Triangula
     return None
 
 
-def _best_square(points: list[Triangulated]) -> FoundMat | None:
+def _best_square(points: list[Triangulated], least: float) -> FoundMat | None:
     best: tuple[tuple[int, float], FoundMat] | None = None
     for four in combinations(points, 4):
         for order in ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)):  # which two are opposite one another
@@ -125,7 +128,7 @@ def _best_square(points: list[Triangulated]) -> FoundMat | None:
             unequal = float(abs(lengths[0] - lengths[1])) / diagonal
             apart = float(np.linalg.norm((a + c) / 2 - (b + d) / 2)) / diagonal
             slant = float(abs((c - a) @ (d - b))) / diagonal**2
-            if max(unequal, apart, slant) > _UNEQUAL:
+            if diagonal < least or max(unequal, apart, slant) > _UNEQUAL:
                 continue
             views = min(point.views for point in four)
             found = FoundMat(diagonal, unequal, views, np.stack([a, c, b, d]))
