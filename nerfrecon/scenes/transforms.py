@@ -9,12 +9,13 @@ nerfstudio's, whose points may lie in a PLY.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from nerfrecon.scene import Scene, SparsePoints, View
 from nerfrecon.scenes.box import choose_box
@@ -44,7 +45,7 @@ def read_transforms(path: Path) -> Scene:
     """The scene of a transforms.json; pictures that it lists and that do not exist are left out, with a
     note."""
     document = read_document(path)
-    views, has_alpha, missing = [], True, []
+    views, numbers, has_alpha, missing = [], {}, True, []
     for index, frame in enumerate(document["frames"]):
         where = frame_place(path, index, frame)
         name = frame_name(frame, where)
@@ -58,10 +59,11 @@ def read_transforms(path: Path) -> Scene:
         depth = _named_file(path, frame, ("depth_file_path", "depth_path"), where)
         unit = number(document, "integer_depth_scale", str(path))
         unit = 0.001 if unit is None else unit
+        numbers[index] = len(views)
         views.append(View(name, image, camera, pose, mask, _mask_shows(frame, where), depth, unit))
         has_alpha &= alpha
     refuse_all_missing(len(views), missing, path)
-    points = _points(path, document)
+    points = _points(path, document, numbers)
     up = _vector(document["up"], "up", path) if "up" in document else np.array([0.0, 0.0, 1.0])
     notes = missing_note(missing, len(document["frames"]), path)
     if any(document.get("rolling_shutter") or ()):
@@ -132,7 +134,8 @@ def _mask_shows(frame: Mapping[str, Any], where: str) -> Literal["object", "usab
     return "object" if shows == "object" else "usable"
 
 
-def _points(path: Path, document: Mapping[str, Any]) -> SparsePoints | None:
+def _points(path: Path, document: Mapping[str, Any], numbers: Mapping[int, int]) -> SparsePoints | None:
+    """`numbers` are those of the views by those of the frames, which sightings count."""
     name = document.get("ply_file_path")
     if not name:
         return None
@@ -141,8 +144,29 @@ def _points(path: Path, document: Mapping[str, Any]) -> SparsePoints | None:
 
     cloud = read_geometry(path.parent / str(name))
     if isinstance(cloud, PointCloud):
-        return SparsePoints(cloud.points, cloud.colors)
+        return SparsePoints(cloud.points, cloud.colors, *_sightings(path, document, numbers, len(cloud)))
     return SparsePoints(cloud.vertices, cloud.vertex_colors)
+
+
+def _sightings(
+    path: Path, document: Mapping[str, Any], numbers: Mapping[int, int], points: int
+) -> tuple[Int[np.ndarray, "m 2"] | None, Float[np.ndarray, " n"] | None]:
+    """Who sees which point, and reprojection errors, as `write_transforms` wrote them."""
+    name = document.get("sightings_path")
+    if not name:
+        return None, None
+    file = path.parent / str(name)
+    try:
+        with np.load(file) as said:
+            rows = said["sightings"].astype(np.int64).reshape(-1, 2)
+            errors = said["errors_px"].astype(np.float64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise BadInput("holds no sightings", file, hint="write it again, or remove sightings_path") from None
+    view = np.array([numbers.get(int(frame), -1) for frame in rows[:, 0]], np.int64)
+    rows = np.stack([view, rows[:, 1]], axis=1)[view >= 0]
+    if len(rows) and (rows[:, 1].min() < 0 or rows[:, 1].max() >= points):
+        raise BadInput("sightings are of other points", file, hint="write it again, or remove sightings_path")
+    return rows, errors if len(errors) == points else None
 
 
 def _ngp_box(path: Path, document: Mapping[str, Any]) -> tuple[Float[np.ndarray, "2 3"], float]:

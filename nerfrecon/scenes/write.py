@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfrecon.scene import Scene, View
+from nerfrecon.scene import Scene, SparsePoints, View
 from nerfrecon.scenes.frames import OPENCV_OPENGL
 from suite.errors import BadInput
 from suite.files import atomic_write
@@ -18,8 +18,8 @@ from suite.geometry.ply import write_ply
 
 
 def write_transforms(path: str | Path, scene: Scene) -> None:
-    """Cameras, poses and box as `path`; sparse points, where there are any, as a PLY beside it (who sees them
-    is lost). Pictures, masks and depth stay where they are and are named relative to it. Atomic.
+    """Cameras, poses and box as `path`; sparse points, where there are any, as a PLY beside it, and who sees
+    them as an NPZ. Pictures, masks and depth stay where they are and are named relative to it. Atomic.
 
     `read_scene` gives the same scene back. Raises BadInput where views have depth in different units.
     """
@@ -40,9 +40,20 @@ def write_transforms(path: str | Path, scene: Scene) -> None:
         cloud = path.with_name(f"{path.stem}_points.ply")
         write_ply(cloud, PointCloud(scene.points.positions, scene.points.colours))
         document["ply_file_path"] = cloud.name
+        if scene.points.sightings is not None:
+            document["sightings_path"] = _write_sightings(cloud, scene.points)
     document["frames"] = [_frame(view, path.parent) for view in scene.views]
     with atomic_write(path, "w") as out:
         json.dump(document, out, indent=1)
+
+
+def _write_sightings(cloud: Path, points: SparsePoints) -> str:
+    """Rows (frame, point) and reprojection errors, beside the points; the file's name."""
+    path = cloud.with_name(f"{cloud.stem}_sightings.npz")
+    errors = np.zeros(0) if points.errors_px is None else points.errors_px
+    with atomic_write(path) as out:
+        np.savez_compressed(out, sightings=np.asarray(points.sightings, np.int32), errors_px=errors)
+    return path.name
 
 
 def _frame(view: View, folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from jaxtyping import UInt8
 from pydantic import Field
 
 from nerfrecon.scene import Scene, View
@@ -83,7 +84,7 @@ def simulate(subject: Subject, folder: str | Path, options: CaptureOptions | Non
             file = f"{number:04d}.png"
             mask = None
             if options.pictures == "rgba":
-                _write_rgba(made / "images" / file, taken.rgba)
+                write_rgba(made / "images" / file, taken.rgba)
             else:
                 mask = made / "masks" / file
                 alpha = taken.rgba[..., 3:]
@@ -107,7 +108,8 @@ def simulate(subject: Subject, folder: str | Path, options: CaptureOptions | Non
     return Path(folder) / "transforms.json"
 
 
-def _write_rgba(path: Path, rgba: np.ndarray) -> None:
+def write_rgba(path: Path, rgba: UInt8[np.ndarray, "h w 4"]) -> None:
+    """As PNG, quickly. Atomic."""
     from PIL import Image
 
     with atomic_write(path) as out:
