@@ -123,7 +123,9 @@ def _surface(
             size = max(scene.views[view].camera.width, scene.views[view].camera.height)
             scale = usable_scale(scene, view, min(1.0, options.depth_px / size))
             cameras.append(ray_camera(scene, view, scale))
-        fused = FusedDepth(backend, cameras, options.truncation_cells / options.coarse_cells)
+        black = (0.0, 0.0, 0.0)
+        truncation = options.truncation_cells / options.coarse_cells
+        fused = FusedDepth(lambda camera: backend.render(camera, black), cameras, truncation)
         return level_set(fused, hull, *lattice, smooth_cells=options.smooth_cells)
     if isinstance(config.field, SdfFieldOptions):
         return level_set(_signed_distance(backend), hull, *lattice)

@@ -7,26 +7,31 @@ signed distance near the surface. What no view has looked into stays filled, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from nerfrecon.backends.base import Backend, RayCamera
+from nerfrecon.backends.base import RayCamera, Rendered
 from nerfrecon.render.rays import distort
 
 _OPAQUE = 0.5
 
 
 class FusedDepth:
-    """A signed distance in the unit cube, within +-`truncation`, of depth pictures that `backend` renders."""
+    """A signed distance in the unit cube, within +-`truncation`, of the depth that `render` sees."""
 
-    def __init__(self, backend: Backend, cameras: Sequence[RayCamera], truncation: float | int) -> None:
+    def __init__(
+        self,
+        render: Callable[[RayCamera], Rendered],
+        cameras: Sequence[RayCamera],
+        truncation: float | int,
+    ) -> None:
         self.cameras = list(cameras)
         self.truncation = float(truncation)
         self._depths = []
         for camera in cameras:
-            seen = backend.render(camera, (0.0, 0.0, 0.0))
+            seen = render(camera)
             self._depths.append(np.where(seen.opacity > _OPAQUE, seen.depth, np.inf).astype(np.float32))
 
     def __call__(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:

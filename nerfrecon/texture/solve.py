@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfrecon.texture.exposure import differ, fitted_gains
+from nerfrecon.texture.exposure import differ, fitted_gains, levelled_gains
 from nerfrecon.texture.options import RobustOptions, SolveOptions
 from nerfrecon.texture.visibility import Sampled
 from suite.errors import BadInput
 
 _HOLD = 1e-3
 """By what a well-seen texel weighs."""
+_RUN = 4
+"""Texels after each other whose colours are taken as one to begin with the exposures."""
 _UNSEEN = 1e-3
 """Share of the median weight of seen texels below which a texel counts as seen by nobody."""
 
@@ -59,24 +61,24 @@ def solve(
             "no photograph shows the mesh", hint="check that mesh and cameras are in the same frame"
         )
     weights = [one.weight.astype(np.float32) for one in views]
-    splat, mass = _splat(views, weights)
+    gains = _first_gains(views, weights) if options.exposure != "off" else np.ones((len(views), 3))
+    if options.exposure == "auto" and not differ(gains):
+        gains = np.ones_like(gains)
+    with_gains = options.exposure == "on" or bool((gains != 1).any())
+    splat, mass = _splat(views, weights, gains)
     touched = mass > 0
     seen = mass > _UNSEEN * float(np.median(mass[touched]))
     start = guess(splat, seen)
     typical = float(np.median(mass[seen]))
     ridge = _Ridge(neighbours, len(mass), options.smooth * typical, _HOLD * typical * ~seen, start)
     texels = np.where(seen[:, None], splat, start).astype(np.float32)
-    gains = np.ones((len(views), 3))
     rms: list[float] = []
     trusts = [np.ones_like(weight) for weight in weights]
-    with_gains = options.exposure != "off"
     for number in range(options.rounds):
         rendered = [one.matrix @ texels for one in views]  # type: ignore[operator]
         both = [weight * trust for weight, trust in zip(weights, trusts, strict=True)]
-        if with_gains:
+        if with_gains and number:
             gains = fitted_gains(rendered, [one.rgb for one in views], both)
-            if options.exposure == "auto" and not differ(gains):
-                gains = np.ones_like(gains)
         residuals = [
             np.sqrt(np.square(gain * seen_ - one.rgb).mean(1))
             for gain, seen_, one in zip(gains.astype(np.float32), rendered, views, strict=True)
@@ -106,13 +108,24 @@ class _Ridge:
         self.right = (hold[:, None] * start).astype(np.float32)
 
 
-def _splat(views: Sequence[Sampled], weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _first_gains(views: Sequence[Sampled], weights: Sequence[np.ndarray]) -> np.ndarray:
+    """By the colours of short runs of texels."""
+    cells = []
+    for one in views:
+        matrix: Any = one.matrix
+        cells.append(matrix.indices[np.minimum(matrix.indptr[:-1], matrix.nnz - 1)] // _RUN)
+    return levelled_gains(cells, [one.rgb for one in views], weights)
+
+
+def _splat(
+    views: Sequence[Sampled], weights: Sequence[np.ndarray], gains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The weighted mean of the colours that reach each texel, and their weight."""
     n = views[0].matrix.shape[1]  # type: ignore[attr-defined]
     total, mass = np.zeros((n, 3), np.float32), np.zeros(n, np.float32)
-    for one, weight in zip(views, weights, strict=True):
+    for one, weight, gain in zip(views, weights, gains.astype(np.float32), strict=True):
         back: Any = one.matrix.T  # type: ignore[attr-defined]
-        total += back @ (weight[:, None] * one.rgb)
+        total += back @ (weight[:, None] * one.rgb / gain)
         mass += back @ weight
     return total / np.maximum(mass, 1e-20)[:, None], mass
 
