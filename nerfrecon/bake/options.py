@@ -55,6 +55,6 @@ class BakeOptions(Config):
     """Of a step of the fit."""
     value_rate: Positive = 0.02
     """Adam's step of voxel values (which lie in [0, 1])."""
-    network_rate: Positive = 5e-3
+    network_rate: Positive = 2e-2
     seed: Annotated[int, Field(ge=0)] = 0
     optics: OpticsOptions = OpticsOptions()
