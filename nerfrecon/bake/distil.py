@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from nerfrecon.backends.base import RayCamera, Rendered
@@ -38,7 +38,10 @@ from nerfrecon.training.visibility import seen_cells
 
 PATCH = 8
 """Rays come in patches of so many by so many pixels: neighbours read the same voxels."""
-BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
+BETA1, BETA2 = 0.9, 0.99
+FLOOR = 0.3
+"""Adam's epsilon, by the root mean square of a step's gradients: without it what is hardly seen moves as far
+as what is seen well, and makes speckles."""
 LAST_RATE = 0.05
 EMPTY_SHARE = 0.03
 """Of the patches that show nothing, as many as this share of the others is learned from too."""
@@ -94,15 +97,24 @@ class Batch(NamedTuple):
     colours: Float32[Tensor, "n 4"]
 
 
-def draw(teacher: Teacher, rays: int, rng: np.random.Generator) -> Batch:
-    """Rays of patches drawn at random."""
+def rounds(teacher: Teacher, rays: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "n 3"]]:
+    """Patches for batches of about so many rays, without end: each that shows something once a round."""
+    count = max(1, rays // PATCH**2)
     empty = len(teacher.patches) - teacher.shown
-    most = teacher.shown + min(empty, round(EMPTY_SHARE * teacher.shown))
-    chosen = rng.integers(0, max(1, most), max(1, rays // PATCH**2))
-    beyond = chosen >= teacher.shown
-    chosen[beyond] = rng.integers(teacher.shown, len(teacher.patches), beyond.sum()) if empty else 0
+    waiting = np.zeros((0, 3), np.int64)
+    while True:
+        while len(waiting) < count:
+            some = teacher.shown + rng.permutation(empty)[: round(EMPTY_SHARE * teacher.shown)]
+            chosen = rng.permutation(np.concatenate([np.arange(teacher.shown), some]))
+            waiting = np.concatenate([waiting, teacher.patches[chosen]])
+        yield waiting[:count]
+        waiting = waiting[count:]
+
+
+def rays_of(teacher: Teacher, patches: Int[np.ndarray, "n 3"]) -> Batch:
+    """All rays of these patches."""
     parts = []
-    for view, row, column in teacher.patches[chosen]:
+    for view, row, column in patches:
         width = teacher.cameras[view].width
         pixels = torch.arange(row, row + PATCH)[:, None] * width + torch.arange(column, column + PATCH)
         pixels = pixels.ravel()
@@ -127,10 +139,11 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
     weight = torch.zeros(len(table))
     most = torch.zeros(len(table))
     sums = torch.zeros(len(table), 3)
-    lookup, rng = Lookup(voxels), np.random.default_rng(options.seed)
+    lookup = Lookup(voxels)
     codes = table[:, 0].contiguous()
+    draws = rounds(teacher, options.rays, np.random.default_rng(options.seed))
     for _ in range(max(1, options.look_rays // options.rays)):
-        batch = draw(teacher, options.rays, rng)
+        batch = rays_of(teacher, next(draws))
         marched = march(lookup, codes, optics, batch.origins, batch.directions)
         seen = see(table, marched, optics)
         each = seen.weight[:, None] * marched.weights
@@ -144,7 +157,7 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
         most.scatter_reduce_(0, rows, part, "amax")
     table[:, DIFFUSE] = sums / weight[:, None].clamp(min=1e-9)
     table[0] = 0
-    fewer, table = reduced(voxels, table, (most >= options.least_weight).numpy())
+    fewer, table = reduced(voxels, table, _or_beside(voxels, (most >= options.least_weight).numpy()))
     torch.manual_seed(options.seed)
     shader = Shader()
     torch.nn.init.zeros_(shader.last.weight)
@@ -156,7 +169,8 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
 def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, list[float]]:
     """The model after the fit, its values those of bytes; and the loss of each step."""
     optics, table, shader = options.optics, model.table, model.shader
-    lookup, rng = Lookup(model.voxels), np.random.default_rng(options.seed + 1)
+    lookup = Lookup(model.voxels)
+    draws = rounds(teacher, options.rays, np.random.default_rng(options.seed + 1))
     generator = torch.Generator().manual_seed(options.seed)
     first, second, counts = torch.zeros_like(table), torch.zeros_like(table), torch.zeros(len(table), 1)
     filled = table[:, :1] > 0
@@ -166,7 +180,7 @@ def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, li
     while progress < 1:
         if progress >= 1 - NETWORK_SHARE and not rounded:
             table, rounded = from_bytes(to_bytes(table)), True
-        batch = draw(teacher, options.rays, rng)
+        batch = rays_of(teacher, next(draws))
         n = len(batch.origins)
         offset = torch.rand(n, generator=generator)
         behind = torch.rand(n, 3, generator=generator)
@@ -209,7 +223,8 @@ def _descend(
     v = second[rows].lerp_(gradient.square(), 1 - BETA2)
     count = counts[rows] + 1
     first[rows], second[rows], counts[rows] = m, v, count
-    step = (m / (1 - BETA1**count)) / ((v / (1 - BETA2**count)).sqrt() + EPSILON)
+    floor = FLOOR * gradient.square().mean(0, keepdim=True).sqrt() + 1e-12
+    step = (m / (1 - BETA1**count)) / ((v / (1 - BETA2**count)).sqrt() + floor)
     values = (table[rows] - rate * step).clamp_(0, 1)
     values[:, :1] *= filled[rows]
     values[rows == 0] = 0
@@ -248,6 +263,17 @@ def _filled(
     nowhere, nothing = np.zeros((0, 3), np.int64), np.zeros(0)
     found = _Thick(np.concatenate([*places, nowhere]), np.concatenate([*values, nothing]))
     return filled, found
+
+
+def _or_beside(voxels: Voxels, seen: Bool[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
+    """What is seen and its 6 neighbours: rays between those that were looked along see these."""
+    places, found = voxels.places(), seen.copy()
+    for axis in range(3):
+        for way in (-1, 1):
+            near = places.copy()
+            near[:, axis] = (near[:, axis] + way).clip(0, voxels.resolution - 1)
+            found[1:] |= seen[voxels.row_at(near)]
+    return found
 
 
 def _coloured(voxels: Voxels, table: Tensor) -> Tensor:

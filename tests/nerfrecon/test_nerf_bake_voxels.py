@@ -45,11 +45,11 @@ def test_what_is_kept_are_corners_of_cells_that_are_not_empty(filled):
 def test_an_apron_is_the_first_layer_of_the_blocks_behind(filled):
     voxels = lay_out(filled)
     wide = voxels.with_apron()
-    for bz, by, bx in np.argwhere(voxels.slot):
+    for bz, by, bx in np.stack(np.nonzero(voxels.slot), 1):
         corner = np.array([bx, by, bz]) * BLOCK
         local = np.stack(np.meshgrid(*[np.arange(APRON)] * 3, indexing="ij"), -1)[..., ::-1]
         places = (corner + local).reshape(-1, 3)
-        inside = (places < N).all(1)
+        inside = np.asarray((places < N).all(1))
         expected = np.where(inside, voxels.row_at(np.where(inside[:, None], places, 0)), 0)
         assert (wide[voxels.slot[bz, by, bx]].ravel() == expected).all()
 
