@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from nerfrecon.backends.base import RayCamera, Rendered
 from nerfrecon.bake.options import BakeOptions
 from nerfrecon.bake.quantise import from_bytes, reduced, to_bytes
 from nerfrecon.bake.render import (
@@ -32,35 +29,17 @@ from nerfrecon.bake.render import (
     shade,
 )
 from nerfrecon.bake.source import Source
+from nerfrecon.bake.teacher import Teacher, rays_of, rounds
 from nerfrecon.bake.voxels import Voxels, lay_out
-from nerfrecon.render.rays import camera_directions, pixel_grid
 from nerfrecon.training.visibility import seen_cells
 
-PATCH = 8
-"""Rays come in patches of so many by so many pixels: neighbours read the same voxels."""
 BETA1, BETA2 = 0.9, 0.99
 FLOOR = 0.3
 """Adam's epsilon, by the root mean square of a step's gradients: without it what is hardly seen moves as far
 as what is seen well, and makes speckles."""
 LAST_RATE = 0.05
-EMPTY_SHARE = 0.03
-"""Of the patches that show nothing, as many as this share of the others is learned from too."""
 NETWORK_SHARE = 0.12
 """Of the fit's budget, at its end: values are bytes by then, and the network alone adapts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """Renderings of the source over black, as rays: premultiplied colour and opacity."""
-
-    cameras: Sequence[RayCamera]
-    rendered: Sequence[Rendered]
-    origins: Float32[Tensor, "views 3"]
-    directions: Sequence[Float32[Tensor, "pixels 3"]]
-    colours: Sequence[Float[Tensor, "pixels 4"]]
-    patches: np.ndarray
-    """(view, row, column) of patches' first pixels, those that show something before the others."""
-    shown: int
 
 
 class Model(NamedTuple):
@@ -69,58 +48,6 @@ class Model(NamedTuple):
     voxels: Voxels
     table: Float32[Tensor, "rows 8"]
     shader: Shader
-
-
-def teach(source: Source, cameras: Sequence[RayCamera]) -> Teacher:
-    """Render the source at these cameras, whose sides are 8 px or more."""
-    rendered, directions, colours, shown, empty = [], [], [], [], []
-    for number, camera in enumerate(cameras):
-        seen = source.render(camera, (0.0, 0.0, 0.0))
-        rendered.append(seen)
-        away = camera_directions(camera, pixel_grid(camera)) @ camera.T_unit_camera[:3, :3].T
-        directions.append(torch.from_numpy(away.astype(np.float32)))
-        both = np.concatenate([seen.rgb, seen.opacity[..., None]], 2).reshape(-1, 4)
-        colours.append(torch.from_numpy(both.astype(np.float16)))
-        rows, columns = (_starts(side) for side in (camera.height, camera.width))
-        for row in rows:
-            for column in columns:
-                some = seen.opacity[row : row + PATCH, column : column + PATCH].max() > 1e-3
-                (shown if some else empty).append((number, row, column))
-    origins = np.stack([camera.T_unit_camera[:3, 3] for camera in cameras]).astype(np.float32)
-    patches = np.array(shown + empty, np.int64).reshape(-1, 3)
-    return Teacher(cameras, rendered, torch.from_numpy(origins), directions, colours, patches, len(shown))
-
-
-class Batch(NamedTuple):
-    origins: Float32[Tensor, "n 3"]
-    directions: Float32[Tensor, "n 3"]
-    colours: Float32[Tensor, "n 4"]
-
-
-def rounds(teacher: Teacher, rays: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "n 3"]]:
-    """Patches for batches of about so many rays, without end: each that shows something once a round."""
-    count = max(1, rays // PATCH**2)
-    empty = len(teacher.patches) - teacher.shown
-    waiting = np.zeros((0, 3), np.int64)
-    while True:
-        while len(waiting) < count:
-            some = teacher.shown + rng.permutation(empty)[: round(EMPTY_SHARE * teacher.shown)]
-            chosen = rng.permutation(np.concatenate([np.arange(teacher.shown), some]))
-            waiting = np.concatenate([waiting, teacher.patches[chosen]])
-        yield waiting[:count]
-        waiting = waiting[count:]
-
-
-def rays_of(teacher: Teacher, patches: Int[np.ndarray, "n 3"]) -> Batch:
-    """All rays of these patches."""
-    parts = []
-    for view, row, column in patches:
-        width = teacher.cameras[view].width
-        pixels = torch.arange(row, row + PATCH)[:, None] * width + torch.arange(column, column + PATCH)
-        pixels = pixels.ravel()
-        origin = teacher.origins[view].expand(len(pixels), 3)
-        parts.append((origin, teacher.directions[view][pixels], teacher.colours[view][pixels].float()))
-    return Batch(*(torch.cat(one) for one in zip(*parts, strict=True)))
 
 
 def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOptions) -> Model:
@@ -289,8 +216,3 @@ def _coloured(voxels: Voxels, table: Tensor) -> Tensor:
     colours = torch.where(counts > 0, sums / counts.clamp(min=1), table[1:, DIFFUSE].mean(0))
     table[torch.from_numpy(bare) + 1, DIFFUSE] = colours
     return table
-
-
-def _starts(side: int) -> list[int]:
-    """First pixels of patches that cover a side; the last may overlap the one before."""
-    return sorted({min(at, side - PATCH) for at in range(0, side, PATCH)})
