@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfrecon.backends.base import RayCamera
-from nerfrecon.bake.distil import Model, Teacher, begin, fit, teach
+from nerfrecon.bake.distil import Model, begin, fit
 from nerfrecon.bake.file import NAME, packed, write_baked
 from nerfrecon.bake.options import BakeOptions
 from nerfrecon.bake.quantise import reduced, to_bytes
 from nerfrecon.bake.render import Baked
 from nerfrecon.bake.source import FieldSource, Source
+from nerfrecon.bake.teacher import Teacher, teach
 from nerfrecon.bake.voxels import BLOCK, MOST_BLOCKS
 from nerfrecon.render_views import open_run, orbit_cameras
 from nerfrecon.scene import Scene
@@ -63,7 +64,7 @@ def bake(field_run: Path, out: Path, options: BakeOptions | None = None) -> Path
     cameras = teacher_cameras(scene, learned, config.picture_scale, options)
     baked, notes = bake_source(FieldSource(backend), cameras, Placed.of(scene), options)
     with atomic_folder(out) as made:
-        size = write_baked(made / NAME, baked, {"camera": _first_look(scene, cameras[0])})
+        size = write_baked(made / NAME, baked, {"name": config.name})
         notes |= {"bytes": size, "cpu_s": time.process_time() - began, "views": len(cameras)}
         with atomic_write(made / "bake.json", "w") as stream:
             json.dump(notes | {"options": options.model_dump(mode="json")}, stream, indent=1)
@@ -159,14 +160,3 @@ def _smaller(resolution: int, share: float, options: BakeOptions) -> int:
     if resolution == LEAST_RESOLUTION:
         raise BadInput(f"{options.most_mb:g} MB hold no model at all", "most_mb", hint="give a larger budget")
     return max(LEAST_RESOLUTION, min(less, resolution - BLOCK))
-
-
-def _first_look(scene: Scene, camera: RayCamera) -> dict[str, Any]:
-    """A camera of the capture, in the world: what a page opens with."""
-    T = np.linalg.inv(scene.T_unit_world) @ camera.T_unit_camera
-    T[:3, :3] = camera.T_unit_camera[:3, :3]
-    lens = replace(camera, distortion=())
-    return {
-        "T_world_camera": T.tolist(),
-        **{key: getattr(lens, key) for key in ("fx", "fy", "cx", "cy", "width", "height")},
-    }

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from nerfrecon.backends.base import RayCamera, Rendered
 from nerfrecon.bake.options import BakeOptions
 from nerfrecon.bake.quantise import from_bytes, reduced, to_bytes
 from nerfrecon.bake.render import (
@@ -32,32 +29,17 @@ from nerfrecon.bake.render import (
     shade,
 )
 from nerfrecon.bake.source import Source
+from nerfrecon.bake.teacher import Teacher, rays_of, rounds
 from nerfrecon.bake.voxels import Voxels, lay_out
-from nerfrecon.render.rays import camera_directions, pixel_grid
 from nerfrecon.training.visibility import seen_cells
 
-PATCH = 8
-"""Rays come in patches of so many by so many pixels: neighbours read the same voxels."""
-BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
+BETA1, BETA2 = 0.9, 0.99
+FLOOR = 0.3
+"""Adam's epsilon, by the root mean square of a step's gradients: without it what is hardly seen moves as far
+as what is seen well, and makes speckles."""
 LAST_RATE = 0.05
-EMPTY_SHARE = 0.03
-"""Of the patches that show nothing, as many as this share of the others is learned from too."""
 NETWORK_SHARE = 0.12
 """Of the fit's budget, at its end: values are bytes by then, and the network alone adapts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """Renderings of the source over black, as rays: premultiplied colour and opacity."""
-
-    cameras: Sequence[RayCamera]
-    rendered: Sequence[Rendered]
-    origins: Float32[Tensor, "views 3"]
-    directions: Sequence[Float32[Tensor, "pixels 3"]]
-    colours: Sequence[Float[Tensor, "pixels 4"]]
-    patches: np.ndarray
-    """(view, row, column) of patches' first pixels, those that show something before the others."""
-    shown: int
 
 
 class Model(NamedTuple):
@@ -66,49 +48,6 @@ class Model(NamedTuple):
     voxels: Voxels
     table: Float32[Tensor, "rows 8"]
     shader: Shader
-
-
-def teach(source: Source, cameras: Sequence[RayCamera]) -> Teacher:
-    """Render the source at these cameras, whose sides are 8 px or more."""
-    rendered, directions, colours, shown, empty = [], [], [], [], []
-    for number, camera in enumerate(cameras):
-        seen = source.render(camera, (0.0, 0.0, 0.0))
-        rendered.append(seen)
-        away = camera_directions(camera, pixel_grid(camera)) @ camera.T_unit_camera[:3, :3].T
-        directions.append(torch.from_numpy(away.astype(np.float32)))
-        both = np.concatenate([seen.rgb, seen.opacity[..., None]], 2).reshape(-1, 4)
-        colours.append(torch.from_numpy(both.astype(np.float16)))
-        rows, columns = (_starts(side) for side in (camera.height, camera.width))
-        for row in rows:
-            for column in columns:
-                some = seen.opacity[row : row + PATCH, column : column + PATCH].max() > 1e-3
-                (shown if some else empty).append((number, row, column))
-    origins = np.stack([camera.T_unit_camera[:3, 3] for camera in cameras]).astype(np.float32)
-    patches = np.array(shown + empty, np.int64).reshape(-1, 3)
-    return Teacher(cameras, rendered, torch.from_numpy(origins), directions, colours, patches, len(shown))
-
-
-class Batch(NamedTuple):
-    origins: Float32[Tensor, "n 3"]
-    directions: Float32[Tensor, "n 3"]
-    colours: Float32[Tensor, "n 4"]
-
-
-def draw(teacher: Teacher, rays: int, rng: np.random.Generator) -> Batch:
-    """Rays of patches drawn at random."""
-    empty = len(teacher.patches) - teacher.shown
-    most = teacher.shown + min(empty, round(EMPTY_SHARE * teacher.shown))
-    chosen = rng.integers(0, max(1, most), max(1, rays // PATCH**2))
-    beyond = chosen >= teacher.shown
-    chosen[beyond] = rng.integers(teacher.shown, len(teacher.patches), beyond.sum()) if empty else 0
-    parts = []
-    for view, row, column in teacher.patches[chosen]:
-        width = teacher.cameras[view].width
-        pixels = torch.arange(row, row + PATCH)[:, None] * width + torch.arange(column, column + PATCH)
-        pixels = pixels.ravel()
-        origin = teacher.origins[view].expand(len(pixels), 3)
-        parts.append((origin, teacher.directions[view][pixels], teacher.colours[view][pixels].float()))
-    return Batch(*(torch.cat(one) for one in zip(*parts, strict=True)))
 
 
 def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOptions) -> Model:
@@ -127,10 +66,11 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
     weight = torch.zeros(len(table))
     most = torch.zeros(len(table))
     sums = torch.zeros(len(table), 3)
-    lookup, rng = Lookup(voxels), np.random.default_rng(options.seed)
+    lookup = Lookup(voxels)
     codes = table[:, 0].contiguous()
+    draws = rounds(teacher, options.rays, np.random.default_rng(options.seed))
     for _ in range(max(1, options.look_rays // options.rays)):
-        batch = draw(teacher, options.rays, rng)
+        batch = rays_of(teacher, next(draws))
         marched = march(lookup, codes, optics, batch.origins, batch.directions)
         seen = see(table, marched, optics)
         each = seen.weight[:, None] * marched.weights
@@ -144,7 +84,7 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
         most.scatter_reduce_(0, rows, part, "amax")
     table[:, DIFFUSE] = sums / weight[:, None].clamp(min=1e-9)
     table[0] = 0
-    fewer, table = reduced(voxels, table, (most >= options.least_weight).numpy())
+    fewer, table = reduced(voxels, table, _or_beside(voxels, (most >= options.least_weight).numpy()))
     torch.manual_seed(options.seed)
     shader = Shader()
     torch.nn.init.zeros_(shader.last.weight)
@@ -156,7 +96,8 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
 def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, list[float]]:
     """The model after the fit, its values those of bytes; and the loss of each step."""
     optics, table, shader = options.optics, model.table, model.shader
-    lookup, rng = Lookup(model.voxels), np.random.default_rng(options.seed + 1)
+    lookup = Lookup(model.voxels)
+    draws = rounds(teacher, options.rays, np.random.default_rng(options.seed + 1))
     generator = torch.Generator().manual_seed(options.seed)
     first, second, counts = torch.zeros_like(table), torch.zeros_like(table), torch.zeros(len(table), 1)
     filled = table[:, :1] > 0
@@ -166,7 +107,7 @@ def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, li
     while progress < 1:
         if progress >= 1 - NETWORK_SHARE and not rounded:
             table, rounded = from_bytes(to_bytes(table)), True
-        batch = draw(teacher, options.rays, rng)
+        batch = rays_of(teacher, next(draws))
         n = len(batch.origins)
         offset = torch.rand(n, generator=generator)
         behind = torch.rand(n, 3, generator=generator)
@@ -209,7 +150,8 @@ def _descend(
     v = second[rows].lerp_(gradient.square(), 1 - BETA2)
     count = counts[rows] + 1
     first[rows], second[rows], counts[rows] = m, v, count
-    step = (m / (1 - BETA1**count)) / ((v / (1 - BETA2**count)).sqrt() + EPSILON)
+    floor = FLOOR * gradient.square().mean(0, keepdim=True).sqrt() + 1e-12
+    step = (m / (1 - BETA1**count)) / ((v / (1 - BETA2**count)).sqrt() + floor)
     values = (table[rows] - rate * step).clamp_(0, 1)
     values[:, :1] *= filled[rows]
     values[rows == 0] = 0
@@ -250,6 +192,17 @@ def _filled(
     return filled, found
 
 
+def _or_beside(voxels: Voxels, seen: Bool[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
+    """What is seen and its 6 neighbours: rays between those that were looked along see these."""
+    places, found = voxels.places(), seen.copy()
+    for axis in range(3):
+        for way in (-1, 1):
+            near = places.copy()
+            near[:, axis] = (near[:, axis] + way).clip(0, voxels.resolution - 1)
+            found[1:] |= seen[voxels.row_at(near)]
+    return found
+
+
 def _coloured(voxels: Voxels, table: Tensor) -> Tensor:
     """Voxels without a colour take the mean of those around them that have one."""
     bare = np.flatnonzero((table[1:, DIFFUSE].sum(1) == 0).numpy())
@@ -263,8 +216,3 @@ def _coloured(voxels: Voxels, table: Tensor) -> Tensor:
     colours = torch.where(counts > 0, sums / counts.clamp(min=1), table[1:, DIFFUSE].mean(0))
     table[torch.from_numpy(bare) + 1, DIFFUSE] = colours
     return table
-
-
-def _starts(side: int) -> list[int]:
-    """First pixels of patches that cover a side; the last may overlap the one before."""
-    return sorted({min(at, side - PATCH) for at in range(0, side, PATCH)})

@@ -53,8 +53,8 @@ class BakeOptions(Config):
     """... or so many steps of it, where that is less."""
     rays: Annotated[int, Field(ge=64)] = 8192
     """Of a step of the fit."""
-    value_rate: Positive = 0.02
+    value_rate: Positive = 0.05
     """Adam's step of voxel values (which lie in [0, 1])."""
-    network_rate: Positive = 5e-3
+    network_rate: Positive = 2e-2
     seed: Annotated[int, Field(ge=0)] = 0
     optics: OpticsOptions = OpticsOptions()

@@ -22,7 +22,7 @@ def from_bytes(values: UInt8[np.ndarray, "rows 8"]) -> Float[Tensor, "rows 8"]:
 
 def reduced(
     voxels: Voxels, table: Float[Tensor, "rows 8"], worth: Bool[np.ndarray, " rows"]
-) -> tuple[Voxels, Float[Tensor, "rows 8"]]:
+) -> tuple[Voxels, Float[Tensor, "left 8"]]:
     """Voxels and their table laid out anew: those not `worth` it become empty, as do those whose code is 0
     in bytes, and what no filled voxel needs any more is gone. Row 0 is of nothing."""
     places, codes = voxels.places(), to_bytes(table)[1:, 0]

@@ -18,6 +18,7 @@ Lattice points in groups of empty cells are jumped over: they weigh nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ HARMONICS, HIDDEN = 9, 16
 INPUTS = 3 + 4 + HARMONICS
 RAYS_AT_ONCE = 1 << 16
 PARALLEL = 1e-7
+AT_ONCE = 8
+"""Lattice points of a ray that are looked at in one pass."""
 SLACK = 1e-3
 """Of a step: how much earlier than computed a jump may end."""
 
@@ -87,7 +90,7 @@ class Lookup:
         self.rows = torch.from_numpy(voxels.with_apron().ravel())
         self.distance = torch.from_numpy(voxels.distance.flatten())
         x = torch.arange(8)
-        self._corner = (x >> 2 & 1) * APRON * APRON + (x >> 1 & 1) * APRON + (x & 1)
+        self._corner = (x >> 2) * APRON * APRON + (x >> 1 & 1) * APRON + (x & 1)
 
     def groups(self, p: Float32[Tensor, "n 3"]) -> tuple[Float32[Tensor, "n 3"], Int64[Tensor, " n"]]:
         """The group that each point lies in, and its distance to one that is not empty."""
@@ -118,7 +121,7 @@ class Marched(NamedTuple):
     t: Float32[Tensor, " n"]
     starts: Int64[Tensor, " bounds"]
     steps: Int64[Tensor, " rays"]
-    """Points of each ray's lattice that were looked at, jumps among them."""
+    """Points of each ray's lattice that the shader looks at, jumps among them; zeros without `counting`."""
     reads: Int64[Tensor, " rays"]
     """Texture reads of the shader for these: distance; then slot and first half; then second half."""
 
@@ -131,10 +134,9 @@ class Summed(NamedTuple):
     weight: Float[Tensor, " n"]
 
 
-def thickness(code: Float[Tensor, " n"], optics: OpticsOptions) -> Float[Tensor, " n"]:
+def thickness(code: Float[Tensor, "*shape"], optics: OpticsOptions) -> Float[Tensor, "*shape"]:
     """Optical thickness of a voxel's length; exactly 0 for code 0."""
-    low = torch.tensor(optics.low)
-    return torch.exp(low + (optics.high - optics.low) * code) - torch.exp(low)
+    return math.exp(optics.low) * torch.expm1((optics.high - optics.low) * code)
 
 
 def march(
@@ -144,8 +146,13 @@ def march(
     origins: Float32[Tensor, "rays 3"],
     directions: Float32[Tensor, "rays 3"],
     offset: Float32[Tensor, " rays"] | None = None,
+    counting: bool = False,
 ) -> Marched:
-    """March rays of the unit cube; `offset` in [0, 1) moves each ray's lattice, 1/2 without."""
+    """March rays of the unit cube; `offset` in [0, 1) moves each ray's lattice, 1/2 without.
+
+    A shader looks at one lattice point after another; here it is `AT_ONCE` of each ray in a pass, and what
+    lies behind a jump or a ray's end is dropped. `counting` follows the shader to count what it does.
+    """
     n = lookup.resolution
     o = origins * n - 0.5
     d = torch.where(directions.abs() < PARALLEL, PARALLEL, directions)
@@ -157,32 +164,53 @@ def march(
     ray = torch.nonzero(t0 < t1)[:, 0]
     o, d, t0, t1 = o[ray], d[ray], t0[ray], t1[ray]
     k, clear = torch.zeros(len(ray)), torch.ones(len(ray))
+    along = torch.arange(AT_ONCE, dtype=torch.float32)
     found: list[tuple[Tensor, ...]] = []
     while len(ray):
-        t = t0 + k * optics.step
-        p = o + t[:, None] * d
-        group, distance = lookup.groups(p)
-        full = distance == 0
-        steps[ray] += 1
-        reads[ray] += 1 + 2 * full
-        inside = torch.nonzero(full)[:, 0]
-        rows, weights = lookup.around(p[inside])
+        t = t0[:, None] + (k[:, None] + along) * optics.step
+        points = o[:, None] + t[..., None] * d[:, None]
+        group, distance = lookup.groups(points.reshape(-1, 3))
+        group, distance = group.view_as(points), distance.view_as(t)
+        full = (distance == 0) & (t < t1[:, None])
+        inside = torch.nonzero(full.ravel())[:, 0]
+        rows, weights = lookup.around(points.view(-1, 3)[inside])
         code = (codes[rows] * weights).sum(1)
-        some = code > 0
+        tau = torch.zeros(t.numel()).index_put_((inside,), optics.step * thickness(code, optics)).view_as(t)
+        before = clear[:, None] * torch.exp(tau - tau.cumsum(1))
+        open_ = before >= optics.stop
+        some = (code > 0) & open_.ravel()[inside]
         hit = inside[some]
-        reads[ray[hit]] += 1
-        found.append((ray[hit], rows[some], weights[some], t[hit]))
-        clear[hit] = clear[hit] * torch.exp(-optics.step * thickness(code[some], optics))
-        # To the far side of the cube of groups that is known to be empty, on the lattice.
-        reach = distance[:, None] - 1
-        side = GROUP * torch.where(d > 0, group + reach + 1, group - reach)
-        leave = ((side - o) / d).amin(1)
-        jump = torch.maximum(k + 1, ((leave - t0) / optics.step - SLACK).ceil())
-        k = torch.where(full, k + 1, jump)
+        found.append((ray[hit // AT_ONCE], rows[some], weights[some], t.ravel()[hit]))
+        clear = before[:, -1] * torch.exp(-tau[:, -1])
+        ends = _jump(k + along[-1], o, d, t0, group[:, -1], distance[:, -1], optics)
+        if counting:
+            due = k
+            positive = torch.zeros(t.numel(), dtype=torch.bool).index_put_((inside,), code > 0).view_as(t)
+            for column in range(AT_ONCE):
+                at = k + column
+                looked = (at == due) & (t[:, column] < t1) & open_[:, column]
+                there, full_ = distance[:, column], distance[:, column] == 0
+                steps[ray] += looked
+                reads[ray] += looked * (1 + 2 * full_ + positive[:, column])
+                jump = _jump(at, o, d, t0, group[:, column], there, optics)
+                due = torch.where(looked, jump, due)
+            ends = torch.maximum(due, k + AT_ONCE)
+        k = ends
         on = (t0 + k * optics.step < t1) & (clear >= optics.stop)
         if not on.all():
             ray, o, d, t0, t1, k, clear = (one[on] for one in (ray, o, d, t0, t1, k, clear))
     return _packed(found, len(origins), steps, reads)
+
+
+def _jump(
+    k: Tensor, o: Tensor, d: Tensor, t0: Tensor, group: Tensor, distance: Tensor, optics: OpticsOptions
+) -> Tensor:
+    """What comes after point k: the next, or the first beyond the groups that are known to be empty."""
+    reach = distance[:, None] - 1
+    side = GROUP * torch.where(d > 0, group + reach + 1, group - reach)
+    leave = ((side - o) / d).amin(1)
+    jump = torch.maximum(k + 1, ((leave - t0) / optics.step - SLACK).ceil())
+    return torch.where(distance == 0, k + 1, jump)
 
 
 def see(
@@ -228,7 +256,7 @@ def render_baked(baked: Baked, camera: RayCamera, background: Colour = (1.0, 1.0
     behind = torch.tensor([background], dtype=torch.float32)
     for some in np.array_split(pixels, max(1, -(-len(pixels) // RAYS_AT_ONCE))):
         rays = camera_rays(camera, some)
-        marched = march(lookup, codes, baked.optics, *rays)
+        marched = march(lookup, codes, baked.optics, *rays, counting=True)
         summed = see(table, marched, baked.optics)
         rgb = shade(baked.shader, summed, rays.directions, behind).clamp(0, 1)
         depth = accumulate((summed.weight * marched.t)[:, None], marched.starts)[:, 0]

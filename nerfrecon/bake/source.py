@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -11,6 +11,7 @@ from nerfrecon.backends.base import Backend, Colour, RayCamera, Rendered
 from suite.errors import BadInput
 
 
+@runtime_checkable
 class Source(Protocol):
     """A volume in the unit cube."""
 

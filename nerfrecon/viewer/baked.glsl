@@ -83,7 +83,7 @@ void main() {
     vec4 value = textureLod(seen, texel, 0.0);
     reads++;
     if (value.r <= 0.0) continue;
-    float opaque = 1.0 - exp(-stride * (exp(low + span * value.r) - lowest)), weight = clear * opaque;
+    float opaque = 1.0 - exp(-stride * lowest * (exp(span * value.r) - 1.0)), weight = clear * opaque;
     diffuse += weight * value.gba;
     summed += weight * textureLod(features, texel, 0.0);
     reads++;

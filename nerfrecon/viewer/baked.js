@@ -133,7 +133,7 @@ async function start() {
   window.__controls = controls;
   window.__sharpness = () => ({moving: sharpness, isSharp});
 
-  let before = performance.now(), paced = 0;
+  let before = performance.now(), paced = 0, hasMoved = false;
   function frame(now) {
     const apart = now - before;
     before = now;
@@ -143,14 +143,16 @@ async function start() {
       if (isDue) drawExact(...exact);
     } else if (isMoving && isDue) {
       // Frames come when the device is done: slow ones say that it has too many pixels.
-      paced = paced && apart < 1000 ? 0.8 * paced + 0.2 * apart : (SLOW_MS + QUICK_MS) / 2;
+      if (hasMoved) paced = paced ? 0.7 * paced + 0.3 * apart : apart;
       if (paced > SLOW_MS) [sharpness, paced] = [Math.max(COARSEST, sharpness * Math.max(0.6, Math.sqrt(SLOW_MS / paced) * 0.95)), 0];
-      else if (paced < QUICK_MS && sharpness < 1) [sharpness, paced] = [Math.min(1, sharpness * 1.15), 0];
+      else if (paced && paced < QUICK_MS && sharpness < 1) [sharpness, paced] = [Math.min(1, sharpness * 1.15), 0];
       draw(sharpness);
+      hasMoved = true;
     } else if (!isMoving && !isSharp) {
       draw(Math.min(1, Math.max(sharpness, sharpness * Math.sqrt(LONGEST_STILL_MS / Math.max(paced, QUICK_MS)))));
-      [isSharp, paced] = [true, 0];
+      [isSharp, hasMoved] = [true, false];
     }
+    if (!isMoving) hasMoved = false;
     isDue = false;
     window.__ready = true;
     requestAnimationFrame(frame);
@@ -210,7 +212,7 @@ function sayFigures({resolution, voxels}, byteCount) {
   const rows = [
     ["File", byteCount >= 1e6 ? `${(byteCount / 1e6).toFixed(1)} MB` : `${Math.round(byteCount / 1e3)} kB`],
     ["Voxels that are stored", `${number(voxels)} voxels`],
-    ["Resolution", `of ${number(resolution)} along each side`],
+    ["Resolution", `${number(resolution)}\u00b3 grid`],
   ];
   element("figures").replaceChildren(...rows.flatMap(([name, value]) => ["dt", "dd"].map((kind, i) => {
     const cell = document.createElement(kind);
