@@ -70,7 +70,7 @@ def headline_flags(told: Told, metrics: Sequence[Metric]) -> dict[str, Flag]:
         "registered": (95, 80),
         "reprojection": (-1.0, -1.5),
         "psnr_glb": (27, 24),
-        "coverage": (95, 85),
+        "coverage": (90, 75),
         "baked_mb": (-15, -20),
     }
     flags: dict[str, Flag] = {}
@@ -101,7 +101,7 @@ def curve(told: Told) -> Figure | None:
     rows = [row for row in told.history if not math.isnan(number(row, "psnr") + number(row, "cpu_s"))]
     if len(rows) < 2:
         return None
-    with drawing(alt="PSNR of held-out views over CPU-seconds of the training") as (figure, axes):
+    with drawing(8.4, 3.2, alt="PSNR of held-out views over CPU-seconds of the training") as (figure, axes):
         seconds = [number(row, "cpu_s") for row in rows]
         axes.plot(seconds, [number(row, "psnr") for row in rows], marker="o", color=PALETTE[0])
         axes.set_xlabel("CPU-seconds")
@@ -119,7 +119,7 @@ def cost_bars(told: Told) -> Figure | None:
     alt = "CPU-seconds of each stage: " + ", ".join(
         f"{name} {second:.0f}" for name, second in zip(names, seconds, strict=True)
     )
-    with drawing(5.4, 0.55 + 0.36 * len(rows), alt) as (figure, axes):
+    with drawing(8.4, 0.6 + 0.34 * len(rows), alt) as (figure, axes):
         places = list(range(len(rows)))[::-1]
         axes.barh(places, seconds, height=0.62, color=PALETTE[0])
         axes.set_yticks(places, names)
