@@ -21,6 +21,7 @@ from nerfrecon.report.product_figures import (
     files_table,
     headline,
     headline_flags,
+    object_rows,
     scale_words,
     surface_rows,
 )
@@ -69,10 +70,10 @@ def write_product_page(product: Path, out_html: Path) -> Path:
     _cameras(page, told, scene)
     _training(page, told)
     _comparisons(page, looks)
-    rows = surface_rows(told)
-    if rows:
+    surface = surface_rows(told)
+    if surface:
         page.heading("Surface and texture")
-        page.table(Table(["What", "Value"], rows))
+        page.table(Table(["What", "Value"], surface))
     _costs(page, told)
     page.heading("Limits")
     for line in limits(told):
@@ -165,6 +166,9 @@ def _photographs(page: Page, told: Told, scene: Scene | None) -> None:
         page.note("ok", "No picture was left out.")
     for line in scene.notes if scene is not None else ():
         page.note("info", line)
+    rows = object_rows(told)
+    if rows:
+        page.table(Table(["The object", "Value"], rows))
 
 
 def _cameras(page: Page, told: Told, scene: Scene | None) -> None:

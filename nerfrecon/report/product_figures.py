@@ -69,6 +69,7 @@ def headline_flags(told: Told, metrics: Sequence[Metric]) -> dict[str, Flag]:
     bounds: dict[str, tuple[float, float]] = {
         "registered": (95, 80),
         "reprojection": (-1.0, -1.5),
+        "psnr_field": (27, 24),
         "psnr_glb": (27, 24),
         "coverage": (90, 75),
         "baked_mb": (-15, -20),
@@ -106,6 +107,9 @@ def curve(told: Told) -> Figure | None:
         axes.plot(seconds, [number(row, "psnr") for row in rows], marker="o", color=PALETTE[0])
         axes.set_xlabel("CPU-seconds")
         axes.set_ylabel("PSNR [dB]")
+        low, high = axes.get_ylim()
+        if high - low < 2:  # no mountains out of noise
+            axes.set_ylim((low + high) / 2 - 1, (low + high) / 2 + 1)
     return figure
 
 
@@ -232,6 +236,29 @@ def camera_rows(told: Told) -> list[list[Cell]]:
     if isinstance(sfm.get("turntable"), bool):
         rows.append(["Turntable", bool(sfm["turntable"])])
     rows.append(["Scale", scale_words(told)])
+    return rows
+
+
+def object_rows(told: Told) -> list[list[Cell]]:
+    """How the object was told from all else, in words."""
+    rows: list[list[Cell]] = []
+    names = {"up_from": "What is up, from", "box_from": "The box, from"}
+    for key, name in names.items():
+        if told.object.get(key):
+            rows.append([name, str(told.object[key])])
+    masks = told.object.get("masks")
+    if isinstance(masks, dict):
+        if masks.get("how"):
+            rows.append(["Outlines, from", str(masks["how"])])
+        for name, key in (("Outlines used", "kept"), ("Outlines not believed", "left_out")):
+            value = number(masks, key)
+            if not math.isnan(value):
+                rows.append([name, f"{value:.0f}"])
+        share = number(masks, "agreement_median")
+        if not math.isnan(share):
+            least = number(masks, "agreement_least")
+            worst = "" if math.isnan(least) else f", at least {least:.1%}"
+            rows.append(["Outlines agree with the shape", f"{share:.1%} in the middle{worst}"])
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from nerfrecon.backends.base import RayCamera, Rendered
 from nerfrecon.evaluate import GREYS, over, psnr
 from nerfrecon.render_views import open_run
 from nerfrecon.scene import Scene
+from nerfrecon.scenes.picture import read_mask
 from nerfrecon.train import open_scene
 from nerfrecon.training.exposure import fitted_gain
 from nerfrecon.training.preview import eight_bits
 from nerfrecon.training.views import training_views, usable_scale
 
 OUTLINE = (230, 97, 0)
-STRIP_HEIGHT_PX, MOST_IN_STRIP, GAP_PX = 150, 15, 6
+STRIP_HEIGHT_PX, MOST_IN_STRIP, GAP_PX = 170, 15, 6
 LOOK_PX, MOST_LOOKS = 480, 4
 WIDE_PX, TALL_PX = 1200, 360
 FULL_DIFFERENCE = 0.25
@@ -41,20 +42,9 @@ class Look:
 def photo_strip(scene: Scene, most: int = MOST_IN_STRIP) -> UInt8[np.ndarray, "h w 4"]:
     """Photographs spread over the capture, the mask's outline drawn in; rows of up to five, gaps transparent.
     Raises BadInput for pictures that cannot be read."""
-    import cv2
-
     count = min(most, len(scene.views))
-    tiles = []
-    for view in np.linspace(0, len(scene.views) - 1, count).round().astype(int).tolist():
-        camera = scene.views[view].camera
-        picture = scene.views[view].load(usable_scale(scene, view, min(1.0, STRIP_HEIGHT_PX / camera.height)))
-        tile = np.ascontiguousarray((over(picture.pixels, 1.0) * 255).round().astype(np.uint8))
-        if picture.pixels.shape[2] == 4:
-            inside = (picture.pixels[..., 3] > 127).astype(np.uint8)
-            contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(tile, contours, -1, OUTLINE, 1, cv2.LINE_AA)
-        tiles.append(tile)
-    return _grid(tiles, 5)
+    chosen = np.linspace(0, len(scene.views) - 1, count).round().astype(int).tolist()
+    return _grid([_outlined(scene, view) for view in chosen], 5)
 
 
 def held_out_looks(product: Path, most: int = MOST_LOOKS) -> list[Look]:
@@ -127,6 +117,24 @@ def turned_model(product: Path, side_px: int = 260) -> UInt8[np.ndarray, "h w 4"
     strip = np.concatenate(tiles, axis=1)
     rows = np.flatnonzero(strip[..., 3].any(axis=1))
     return strip if not len(rows) else strip[max(rows[0] - GAP_PX, 0) : rows[-1] + GAP_PX + 1]
+
+
+def _outlined(scene: Scene, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The whole photograph, small, with a line around the object."""
+    import cv2
+
+    view = scene.views[number]
+    scale = usable_scale(scene, number, min(1.0, STRIP_HEIGHT_PX / view.camera.height))
+    pixels = replace(view, mask_path=None).load(scale).pixels
+    tile = np.ascontiguousarray((over(pixels, 1.0) * 255).round().astype(np.uint8))
+    inside = pixels[..., 3] if pixels.shape[2] == 4 else None
+    if view.mask_path is not None and view.mask_shows == "object":
+        whole = read_mask(view.mask_path, (view.camera.width, view.camera.height))
+        inside = np.asarray(cv2.resize(whole, tile.shape[1::-1], interpolation=cv2.INTER_AREA))
+    if inside is not None:
+        edges, _ = cv2.findContours((inside > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tile, edges, -1, OUTLINE, 1 if min(tile.shape[:2]) < 100 else 2, cv2.LINE_AA)
+    return tile
 
 
 def _glb_renderer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import trimesh
 from ball_views import write_ball_scene
 from chromium_pipe import Browser
+from PIL import Image
 from scene_folders import known_scene, write_colmap
 from textured_glb import write_bumpy_glb
 
@@ -22,9 +24,11 @@ from nerfrecon.report.product_figures import headline, headline_flags, spoken_si
 from nerfrecon.report.product_pictures import FULL_DIFFERENCE, GAP_PX, held_out_looks, photo_strip
 from nerfrecon.report.product_scene import capture_view, pyramid
 from nerfrecon.report.product_told import Told, number, read_told
+from nerfrecon.scenes.lens import LensCamera
 from nerfrecon.scenes.read import read_scene
 from nerfrecon.train import train
 from suite.errors import BadInput
+from suite.geometry.camera import PinholeCamera
 from suite.run import Run
 
 HAS_TEXTURE = find_spec("nerfrecon.texture") is not None
@@ -75,7 +79,9 @@ def whole(tmp_path_factory):
     write_colmap(folder / "sfm_scene", known_scene())
     shutil.copytree(folder / "sfm_scene/sparse/0", folder / "sfm/sparse")
     shutil.rmtree(folder / "sfm_scene")
-    write(folder, "object/object.json", {"metres": True, "T_object_world": np.eye(4).tolist(), "flags": []})
+    masks = {"how": "geometry", "kept": 12, "left_out": 0, "agreement_median": 0.97, "agreement_least": None}
+    found = {"metres": True, "T_object_world": np.eye(4).tolist(), "up_from": "points", "masks": masks}
+    write(folder, "object/object.json", found | {"flags": []})
     ball = trimesh.creation.icosphere(2, 0.3).apply_translation([0.5, 0.5, 0.5])
     (folder / "mesh").mkdir()
     ball.export(folder / "mesh/mesh.ply")
@@ -113,6 +119,7 @@ def test_all_stages_are_on_the_page(page):
     assert 'href="baked.html"' not in page  # it is not there
     assert "from the printed mat (17 corners)" in page
     assert "7% of the surface is seen by no photograph" in page
+    assert "97.0% in the middle<" in page
     assert "The stage bake" in page
     said = re.sub(r"<(script|style|svg).*?</\1>|data:[^\"]*", "", page, flags=re.DOTALL)
     assert "cannot be" not in said
@@ -208,14 +215,30 @@ def test_pyramids_stand_where_the_cameras_are(whole):
     assert np.abs(ranges).max() < 10  # the far point is left out
 
 
-def test_the_strip_draws_the_outline_of_the_mask(whole):
+def test_the_strip_draws_whole_photographs_and_an_outline(whole, tmp_path):
     scene = read_scene(whole / "object")
     strip = photo_strip(scene, most=4)
     assert strip.shape[2] == 4
-    first = strip[:24, :24]
-    orange = (np.abs(first[..., :3].astype(int) - (230, 97, 0)).sum(2) < 120) & (first[..., 3] > 0)
     alpha = scene.views[0].load().pixels[..., 3] > 127
-    assert 10 < orange.sum() < alpha.sum()
+    assert 10 < orange(strip[:24, :24]).sum() < alpha.sum()
+    Image.fromarray(np.full((120, 160, 3), 70, np.uint8)).save(tmp_path / "photo.png")
+    mask = np.zeros((120, 160, 3), np.uint8)
+    mask[40:80, 50:110] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    camera = LensCamera(PinholeCamera(160, 120, 200.0, 200.0, 79.5, 59.5))
+    view = replace(scene.views[0], image_path=tmp_path / "photo.png", camera=camera)
+    view = replace(view, mask_path=tmp_path / "mask.png", mask_shows="object")
+    strip = photo_strip(replace(scene, views=(view, *scene.views[1:])), most=1)
+    assert strip.shape == (120, 160, 4)
+    assert (strip[10, 10, :3] == 70).all()  # what is around the object is not cut away
+    assert (strip[60, 80, :3] == 70).all()
+    rows, columns = np.nonzero(orange(strip))
+    assert (rows.min(), rows.max()) == pytest.approx((40, 79), abs=1.5)
+    assert (columns.min(), columns.max()) == pytest.approx((50, 109), abs=1.5)
+
+
+def orange(rgba: np.ndarray) -> np.ndarray:
+    return (np.abs(rgba[..., :3].astype(int) - (230, 97, 0)).sum(2) < 120) & (rgba[..., 3] > 0)
 
 
 def test_held_out_views_are_those_the_training_left_out(whole):

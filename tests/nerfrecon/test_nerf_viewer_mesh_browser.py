@@ -95,8 +95,8 @@ def test_its_pixels_are_those_that_figures_are_measured_on(page, glb):
     """`render_glb` averages rays over a pixel, the page its mipmaps: close, and not the same."""
     rendering = pytest.importorskip("nerfrecon.texture.render", reason="the stage texture is not here")
     camera = looking(300, 220, 0.4, 0.3, 0.55)
-    names = ("width", "height", "fx", "fy", "cx", "cy")
-    ray_camera = RayCamera(*(camera[name] for name in names), np.array(camera["T_world_camera"]))
+    lens = {name: camera[name] for name in ("width", "height", "fx", "fy", "cx", "cy")}
+    ray_camera = RayCamera(**lens, T_unit_camera=np.array(camera["T_world_camera"]))
     (wanted,) = rendering.render_glb(glb, [ray_camera])
     seen = drawn(page, camera)
     assert psnr(seen, wanted.rgb * 255, inside(wanted.opacity > 0.999)) > 32
