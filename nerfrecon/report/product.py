@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nerfrecon.config import NerfreconConfig
 from nerfrecon.report.product_figures import (
     LABELS,
     camera_rows,
@@ -20,13 +21,20 @@ from nerfrecon.report.product_figures import (
     files_table,
     headline,
     headline_flags,
+    object_rows,
     scale_words,
     surface_rows,
 )
+from nerfrecon.report.product_pictures import Look, held_out_looks, photo_strip, turned_model
+from nerfrecon.report.product_scene import capture_view, fewer_faces
 from nerfrecon.report.product_told import STAGES, Told, read_told
 from nerfrecon.scene import Scene
+from nerfrecon.scenes.colmap_files import read_model
 from nerfrecon.scenes.read import read_scene
+from suite.config import load_config
 from suite.errors import BadInput, SuiteError
+from suite.geometry.mesh import Mesh
+from suite.geometry.mesh_io import read_geometry
 from suite.report.page import Page
 from suite.report.table import Cell, Table
 
@@ -55,23 +63,23 @@ def write_product_page(product: Path, out_html: Path) -> Path:
 
     name = str(told.product.get("name") or product.resolve().name)
     page = Page(name, _subtitle(told), footer="Made from photographs by nerfrecon.")
-    _glance(page, told, scene, field_psnr, glb_psnr, troubles)
-    _photographs(page, told, scene, troubles)
-    _cameras(page, told, scene, troubles)
+    _glance(page, told, field_psnr, glb_psnr)
+    for line in troubles:
+        page.note("warn", line)
+    _photographs(page, told, scene)
+    _cameras(page, told, scene)
     _training(page, told)
     _comparisons(page, looks)
-    rows = surface_rows(told)
-    if rows:
+    surface = surface_rows(told)
+    if surface:
         page.heading("Surface and texture")
-        page.table(Table(["What", "Value"], rows))
+        page.table(Table(["What", "Value"], surface))
     _costs(page, told)
     page.heading("Limits")
     for line in limits(told):
         page.text(line)
     page.heading("How it is measured")
     page.text(_MEASURED)
-    for line in dict.fromkeys(troubles):
-        page.note("warn", line)
     return page.write(out_html)
 
 
@@ -112,17 +120,13 @@ def _subtitle(told: Told) -> str:
     return ", ".join(parts)
 
 
-def _glance(
-    page: Page, told: Told, scene: Scene | None, field_psnr: float, glb_psnr: float, troubles: list[str]
-) -> None:
+def _glance(page: Page, told: Told, field_psnr: float, glb_psnr: float) -> None:
     page.heading("At a glance")
-    if scene is not None and (told.folder / "model.glb").is_file():
-        from nerfrecon.report.product_pictures import turned_model
-
+    if (told.folder / "model.glb").is_file():
         try:
-            page.image(turned_model(told.folder, scene), "The model from four sides", "")
+            page.image(turned_model(told.folder), "The textured mesh from four sides")
         except SuiteError as error:
-            troubles.append(f"The model cannot be drawn: {error}")
+            page.note("warn", f"The model cannot be drawn: {error}")
     files = files_table(told.folder)
     if files is not None:
         page.table(files)
@@ -131,24 +135,21 @@ def _glance(
         page.metrics(metrics, LABELS, headline_flags(told, metrics))
     for name in told.damaged:
         page.note("bad", f"{name} cannot be read.")
-    given = {"frames", "sfm"} if told.posed else set()
+    if told.posed:
+        page.note("info", "The poses were given: the stages frames and sfm were not needed.")
     for stage in told.missing:
-        if stage in given:
-            page.note("info", f"The poses were given: the stage {stage} was not needed.")
-        else:
+        if not (told.posed and stage in ("frames", "sfm")):
             page.note("warn", f"The stage {stage} ({STAGES[stage][1]}) is not there.")
     for stage, line in told.flags():
         page.note("warn", f"{stage}: {line}")
 
 
-def _photographs(page: Page, told: Told, scene: Scene | None, troubles: list[str]) -> None:
+def _photographs(page: Page, told: Told, scene: Scene | None) -> None:
     rejected = told.rejected()
     if scene is None and not rejected and not told.frames:
         return
     page.heading("Photographs")
     if scene is not None:
-        from nerfrecon.report.product_pictures import photo_strip
-
         try:
             strip = photo_strip(scene)
             told_of = f"{len(scene.views)} photographs are used; these are spread over them."
@@ -156,7 +157,7 @@ def _photographs(page: Page, told: Told, scene: Scene | None, troubles: list[str
                 told_of += " The line goes round the object."
             page.image(strip, "Photographs of the object", told_of)
         except SuiteError as error:
-            troubles.append(f"The photographs cannot be shown: {error}")
+            page.note("warn", f"The photographs cannot be shown: {error}")
     if rejected:
         rows: list[list[Cell]] = [list(row) for row in rejected]
         caption = f"{len(rejected)} pictures were left out"
@@ -165,26 +166,25 @@ def _photographs(page: Page, told: Told, scene: Scene | None, troubles: list[str
         page.note("ok", "No picture was left out.")
     for line in scene.notes if scene is not None else ():
         page.note("info", line)
+    rows = object_rows(told)
+    if rows:
+        page.table(Table(["The object", "Value"], rows))
 
 
-def _cameras(page: Page, told: Told, scene: Scene | None, troubles: list[str]) -> None:
+def _cameras(page: Page, told: Told, scene: Scene | None) -> None:
     if scene is None and not told.sfm:
         return
     page.heading("Cameras")
     if scene is not None:
-        from nerfrecon.report.product_scene import capture_view, fewer_faces
-        from suite.geometry.mesh import Mesh
-        from suite.geometry.mesh_io import read_geometry
-
         mesh = None
         if (told.folder / "mesh/mesh.ply").is_file():
             try:
                 found = read_geometry(told.folder / "mesh/mesh.ply")
                 mesh = fewer_faces(found) if isinstance(found, Mesh) else None
             except BadInput as error:
-                troubles.append(f"The mesh cannot be shown: {error}")
+                page.note("warn", f"The mesh cannot be shown: {error}")
         held_out = _held_out(told, scene)
-        shown = capture_view(scene, held_out, _points(told, scene, troubles), mesh)
+        shown = capture_view(scene, held_out, _points(page, told, scene), mesh)
         said = f"{len(scene.views)} cameras"
         said += f", {len(held_out)} of them held out." if held_out else "; none was held out."
         page.view3d(shown, f"{said} Names are under the pointer.")
@@ -201,7 +201,7 @@ def _training(page: Page, told: Told) -> None:
         page.figure(drawn, "PSNR of the views that were looked at while the field learned.")
 
 
-def _comparisons(page: Page, looks: list) -> None:
+def _comparisons(page: Page, looks: list[Look]) -> None:
     if not looks:
         return
     page.heading("Held-out views")
@@ -224,9 +224,8 @@ def _costs(page: Page, told: Told) -> None:
     if bars is None:
         return
     page.heading("What it cost")
-    left, right = page.columns(1, 1.2)
-    left.figure(bars, "Processor time of each stage.")
-    right.table(cost_table(told))
+    page.figure(bars, "Processor time of each stage.")
+    page.table(cost_table(told))
 
 
 def _scene(told: Told, troubles: list[str]) -> Scene | None:
@@ -239,11 +238,9 @@ def _scene(told: Told, troubles: list[str]) -> Scene | None:
         return None
 
 
-def _looks(told: Told, troubles: list[str]) -> list:
+def _looks(told: Told, troubles: list[str]) -> list[Look]:
     if not (told.folder / "field/field.safetensors").is_file():
         return []
-    from nerfrecon.report.product_pictures import held_out_looks
-
     try:
         return held_out_looks(told.folder)
     except SuiteError as error:
@@ -253,9 +250,6 @@ def _looks(told: Told, troubles: list[str]) -> list:
 
 def _held_out(told: Told, scene: Scene) -> tuple[int, ...]:
     """Which views the training held out; none where there was no training."""
-    from nerfrecon.config import NerfreconConfig
-    from suite.config import load_config
-
     path = told.folder / "field/config.yaml"
     if not path.is_file():
         return ()
@@ -266,19 +260,17 @@ def _held_out(told: Told, scene: Scene) -> tuple[int, ...]:
     return scene.split(config.train.hold_out_every)[1]
 
 
-def _points(told: Told, scene: Scene, troubles: list[str]) -> np.ndarray | None:
+def _points(page: Page, told: Told, scene: Scene) -> np.ndarray | None:
     """Sparse points in the object's frame: the scene's own, or those of SfM brought there."""
     if scene.points is not None:
         return np.asarray(scene.points.positions, np.float64)
     T = told.object.get("T_object_world")
     if T is None or not (told.folder / "sfm/sparse").is_dir():
         return None
-    from nerfrecon.scenes.colmap_files import read_model
-
     try:
         points = read_model(told.folder / "sfm/sparse").points
     except SuiteError as error:
-        troubles.append(f"The points cannot be read: {error}")
+        page.note("warn", f"The points cannot be read: {error}")
         return None
     if points is None:
         return None

@@ -13,16 +13,18 @@ from jaxtyping import Float, UInt8
 
 from nerfrecon.backends.base import RayCamera, Rendered
 from nerfrecon.evaluate import GREYS, over, psnr
-from nerfrecon.render_views import open_run, orbit_cameras
+from nerfrecon.render_views import open_run
 from nerfrecon.scene import Scene
+from nerfrecon.scenes.picture import read_mask
 from nerfrecon.train import open_scene
 from nerfrecon.training.exposure import fitted_gain
 from nerfrecon.training.preview import eight_bits
 from nerfrecon.training.views import training_views, usable_scale
 
 OUTLINE = (230, 97, 0)
-STRIP_HEIGHT_PX, MOST_IN_STRIP, GAP_PX = 150, 15, 6
-LOOK_PX, MOST_LOOKS = 400, 4
+STRIP_HEIGHT_PX, MOST_IN_STRIP, GAP_PX = 170, 15, 6
+LOOK_PX, MOST_LOOKS = 480, 4
+WIDE_PX, TALL_PX = 1200, 360
 FULL_DIFFERENCE = 0.25
 """Of the colours' range: the difference that is drawn darkest."""
 
@@ -40,20 +42,9 @@ class Look:
 def photo_strip(scene: Scene, most: int = MOST_IN_STRIP) -> UInt8[np.ndarray, "h w 4"]:
     """Photographs spread over the capture, the mask's outline drawn in; rows of up to five, gaps transparent.
     Raises BadInput for pictures that cannot be read."""
-    import cv2
-
     count = min(most, len(scene.views))
-    tiles = []
-    for view in np.linspace(0, len(scene.views) - 1, count).round().astype(int).tolist():
-        camera = scene.views[view].camera
-        picture = scene.views[view].load(usable_scale(scene, view, min(1.0, STRIP_HEIGHT_PX / camera.height)))
-        tile = np.ascontiguousarray((over(picture.pixels, 1.0) * 255).round().astype(np.uint8))
-        if picture.pixels.shape[2] == 4:
-            inside = (picture.pixels[..., 3] > 127).astype(np.uint8)
-            contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(tile, contours, -1, OUTLINE, 1, cv2.LINE_AA)
-        tiles.append(tile)
-    return _grid(tiles, 5)
+    chosen = np.linspace(0, len(scene.views) - 1, count).round().astype(int).tolist()
+    return _grid([_outlined(scene, view) for view in chosen], 5)
 
 
 def held_out_looks(product: Path, most: int = MOST_LOOKS) -> list[Look]:
@@ -95,33 +86,55 @@ def held_out_looks(product: Path, most: int = MOST_LOOKS) -> list[Look]:
         parts.append(_difference(wanted, shown[last], inside))
         scores = {kind: psnr(one, wanted, inside) for kind, one in shown.items()}
         name = scene.views[number].name
-        looks.append(Look(name, np.concatenate(parts, axis=1), scores["field"], scores.get("glb", math.nan)))
+        pixels = _side_by_side([part[_around(inside)] for part in parts])
+        looks.append(Look(name, pixels, scores["field"], scores.get("glb", math.nan)))
     return looks
 
 
-def turned_model(product: Path, scene: Scene, side_px: int = 260) -> UInt8[np.ndarray, "h w 4"]:
-    """The GLB from four sides, with nothing behind it."""
+def turned_model(product: Path, side_px: int = 260) -> UInt8[np.ndarray, "h w 4"]:
+    """The GLB from four sides, from 20 degrees above, with nothing behind it. Raises BadInput for no GLB."""
     from nerfrecon.texture.glb import read_textured_glb
     from nerfrecon.texture.render import Renderer
 
     renderer = Renderer(read_textured_glb(product / "model.glb"))
     low, high = renderer.mesh.vertices.min(0), renderer.mesh.vertices.max(0)
     middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+    rise, distance = math.radians(20), 6.0 * radius
+    f, centre = 0.5 * side_px / math.tan(math.asin(radius / distance)), (side_px - 1) / 2
     tiles = []
-    upright = replace(scene, up=np.array([0.0, 1.0, 0.0]))
-    for camera in orbit_cameras(upright, 8)[1::2]:
-        T = camera.T_unit_camera.copy()
-        distance = 6.0 * radius
-        T[:3, 3] = middle - distance * T[:3, 2]
-        f = 0.5 * side_px / math.tan(math.asin(radius / distance))
-        centre = (side_px - 1) / 2
+    for turn in np.radians([35, 125, 215, 305]):
+        right = np.array([math.cos(turn), 0.0, -math.sin(turn)])
+        ahead = -np.array(
+            [math.cos(rise) * math.sin(turn), math.sin(rise), math.cos(rise) * math.cos(turn)], np.float64
+        )
+        T = np.eye(4)
+        T[:3, :3] = np.stack([right, np.cross(ahead, right), ahead], axis=1)
+        T[:3, 3] = middle - distance * ahead
         seen = renderer.render(RayCamera(side_px, side_px, f, f, centre, centre, T), (1.0, 1.0, 1.0))
-        behind = 1 - seen.opacity[..., None]
-        straight = (seen.rgb - behind) / np.maximum(seen.opacity[..., None], 1e-3)
-        tiles.append(eight_bits(np.concatenate([straight, seen.opacity[..., None]], axis=2)))
+        opacity = seen.opacity[..., None]
+        straight = (seen.rgb - (1 - opacity)) / np.maximum(opacity, 1e-3)
+        tiles.append(np.dstack([eight_bits(straight), (opacity * 255).round().astype(np.uint8)]))
     strip = np.concatenate(tiles, axis=1)
     rows = np.flatnonzero(strip[..., 3].any(axis=1))
     return strip if not len(rows) else strip[max(rows[0] - GAP_PX, 0) : rows[-1] + GAP_PX + 1]
+
+
+def _outlined(scene: Scene, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The whole photograph, small, with a line around the object."""
+    import cv2
+
+    view = scene.views[number]
+    scale = usable_scale(scene, number, min(1.0, STRIP_HEIGHT_PX / view.camera.height))
+    pixels = replace(view, mask_path=None).load(scale).pixels
+    tile = np.ascontiguousarray((over(pixels, 1.0) * 255).round().astype(np.uint8))
+    inside = pixels[..., 3] if pixels.shape[2] == 4 else None
+    if view.mask_path is not None and view.mask_shows == "object":
+        whole = read_mask(view.mask_path, (view.camera.width, view.camera.height))
+        inside = np.asarray(cv2.resize(whole, tile.shape[1::-1], interpolation=cv2.INTER_AREA))
+    if inside is not None:
+        edges, _ = cv2.findContours((inside > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tile, edges, -1, OUTLINE, 1 if min(tile.shape[:2]) < 100 else 2, cv2.LINE_AA)
+    return tile
 
 
 def _glb_renderer(
@@ -144,6 +157,31 @@ def _glb_renderer(
         )
 
     return render
+
+
+def _around(inside: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of what is inside and a margin; all where nothing is."""
+    if not inside.any():
+        return slice(None), slice(None)
+    found = []
+    for axis in (1, 0):
+        where = np.flatnonzero(inside.any(axis=axis))
+        margin = 2 + (where[-1] - where[0]) // 12
+        found.append(slice(max(int(where[0] - margin), 0), int(where[-1] + margin + 1)))
+    return found[0], found[1]
+
+
+def _side_by_side(parts: Sequence[np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
+    """As wide as a page, small ones enlarged; white between them."""
+    import cv2
+
+    h, w = parts[0].shape[:2]
+    factor = min((WIDE_PX / len(parts) - GAP_PX) / w, TALL_PX / h)
+    size = (max(1, round(w * factor)), max(1, round(h * factor)))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    gap = np.full((size[1], GAP_PX, 3), 255, np.uint8)
+    row = [one for part in parts for one in (np.asarray(cv2.resize(part, size, interpolation=way)), gap)]
+    return np.concatenate(row[:-1], axis=1).astype(np.uint8)
 
 
 def _at_its_gain(rendered: Rendered, wanted: np.ndarray, grey: float) -> np.ndarray:

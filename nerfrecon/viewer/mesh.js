@@ -89,9 +89,17 @@ async function start() {
     onChange: () => { isDue = true; }, onTouch: () => turnTable(false),
   });
 
+  // Where nothing lies over the picture: its top and bottom, in shares of the height.
+  function freeRows() {
+    const top = document.querySelector(".top > div").getBoundingClientRect().bottom, height = canvas.clientHeight;
+    const bottom = element("bar").getBoundingClientRect().top;
+    return bottom - top > 0.3 * height ? [Math.min(top, 0.1 * height) / height, bottom / height] : [0, 1];
+  }
+
   function fit() {
-    const ratio = Math.min(1, canvas.clientWidth / canvas.clientHeight * 1.05);
-    const distance = 0.92 * renderer.radius / Math.sin(FOV / 2) / ratio;
+    const [top, bottom] = freeRows();
+    const ratio = Math.min(bottom - top, 0.95 * canvas.clientWidth / canvas.clientHeight);
+    const distance = 0.85 * renderer.radius / Math.sin(FOV / 2) / ratio;
     controls.distance *= distance / controls.home.distance; // a window of another shape shows as much of it
     controls.home.distance = distance;
     [controls.nearest, controls.furthest] = [renderer.radius * 0.15, distance * 5];
@@ -118,7 +126,9 @@ async function start() {
     const dense = Math.min(window.devicePixelRatio || 1, MOST_DENSE);
     const width = Math.max(1, Math.round(canvas.clientWidth * dense)), height = Math.max(1, Math.round(canvas.clientHeight * dense));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    const camera = cameraOfCanvas(controls.T_world_camera, width, height, FOV), isDark = state.ground === "slate" || state.ground === "night";
+    const camera = cameraOfCanvas(controls.T_world_camera, width, height, FOV), [top, bottom] = freeRows();
+    camera.cy += (top + bottom - 1) / 2 * height;
+    const isDark = state.ground === "slate" || state.ground === "night";
     const ink = isDark ? [1, 1, 1, 0.55] : [0.1, 0.18, 0.25, 0.5];
     renderer.draw(camera, {
       surface: state.surface, wire: state.wire ? wires[state.ground] : null, linePx: dense,
@@ -179,11 +189,11 @@ async function start() {
   document.addEventListener("visibilitychange", () => { before = performance.now(); });
   new ResizeObserver(() => { fit(); isDue = true; }).observe(canvas);
 
-  fit();
-  controls.reset();
-  show({});
   element("waiting").hidden = true;
   element("bar").hidden = false;
+  show({});
+  fit();
+  controls.reset();
   turnTable(!window.matchMedia("(prefers-reduced-motion: reduce)").matches);
   const asked = cameraFromHash();
   if (asked) drawExact(asked);

@@ -50,6 +50,7 @@ vec3 encoded(vec3 c) {
 
 vec3 lit(vec3 albedo, vec3 n, vec3 to_eye) {
   vec3 sky = mix(vec3(0.27, 0.25, 0.24), vec3(0.56, 0.58, 0.61), 0.5 + 0.5 * n.y);
+  if (surface == 2) sky *= 0.55; // a shape alone is read by its shadows
   float wrapped = max((dot(n, key) + 0.2) / 1.2, 0.0);
   vec3 light = sky + vec3(0.72, 0.69, 0.65) * wrapped + vec3(0.13, 0.15, 0.18) * max(dot(n, fill), 0.0);
   float edge = pow(1.0 - max(dot(n, to_eye), 0.0), 3.0);
@@ -63,7 +64,7 @@ void main() {
   float alpha = is_opaque ? 1.0 : texel.a * factor.a * tint.a;
   if (alpha < cutoff) discard;
   vec3 to_eye = normalize(eye - at);
-  if (surface == 2) texel.rgb = vec3(0.80, 0.78, 0.75);
+  if (surface == 2) texel.rgb = vec3(0.85, 0.83, 0.80);
   if (surface > 0 || !is_plain) {
     vec3 albedo = linear(texel.rgb);
     if (surface < 2) albedo *= factor.rgb * tint.rgb;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,18 +14,21 @@ import pytest
 import trimesh
 from ball_views import write_ball_scene
 from chromium_pipe import Browser
+from PIL import Image
 from scene_folders import known_scene, write_colmap
 from textured_glb import write_bumpy_glb
 
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.report.product import limits, write_product_page
 from nerfrecon.report.product_figures import headline, headline_flags, spoken_sides
-from nerfrecon.report.product_pictures import FULL_DIFFERENCE, held_out_looks, photo_strip
+from nerfrecon.report.product_pictures import FULL_DIFFERENCE, GAP_PX, held_out_looks, photo_strip
 from nerfrecon.report.product_scene import capture_view, pyramid
 from nerfrecon.report.product_told import Told, number, read_told
+from nerfrecon.scenes.lens import LensCamera
 from nerfrecon.scenes.read import read_scene
 from nerfrecon.train import train
 from suite.errors import BadInput
+from suite.geometry.camera import PinholeCamera
 from suite.run import Run
 
 HAS_TEXTURE = find_spec("nerfrecon.texture") is not None
@@ -75,7 +79,9 @@ def whole(tmp_path_factory):
     write_colmap(folder / "sfm_scene", known_scene())
     shutil.copytree(folder / "sfm_scene/sparse/0", folder / "sfm/sparse")
     shutil.rmtree(folder / "sfm_scene")
-    write(folder, "object/object.json", {"metres": True, "T_object_world": np.eye(4).tolist(), "flags": []})
+    masks = {"how": "geometry", "kept": 12, "left_out": 0, "agreement_median": 0.97, "agreement_least": None}
+    found = {"metres": True, "T_object_world": np.eye(4).tolist(), "up_from": "points", "masks": masks}
+    write(folder, "object/object.json", found | {"flags": []})
     ball = trimesh.creation.icosphere(2, 0.3).apply_translation([0.5, 0.5, 0.5])
     (folder / "mesh").mkdir()
     ball.export(folder / "mesh/mesh.ply")
@@ -113,6 +119,7 @@ def test_all_stages_are_on_the_page(page):
     assert 'href="baked.html"' not in page  # it is not there
     assert "from the printed mat (17 corners)" in page
     assert "7% of the surface is seen by no photograph" in page
+    assert "97.0% in the middle<" in page
     assert "The stage bake" in page
     said = re.sub(r"<(script|style|svg).*?</\1>|data:[^\"]*", "", page, flags=re.DOTALL)
     assert "cannot be" not in said
@@ -151,7 +158,7 @@ def test_a_damaged_file_and_lost_photographs_are_told(whole, tmp_path):
 def test_known_poses_need_no_sfm(whole, tmp_path):
     shutil.copytree(whole / "object", tmp_path / "object")
     page = write_product_page(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "the stage sfm was not needed" in page
+    assert "the stages frames and sfm were not needed" in page
     assert "The stage sfm (" not in page
     assert "From photographs with known poses" in page
 
@@ -208,14 +215,30 @@ def test_pyramids_stand_where_the_cameras_are(whole):
     assert np.abs(ranges).max() < 10  # the far point is left out
 
 
-def test_the_strip_draws_the_outline_of_the_mask(whole):
+def test_the_strip_draws_whole_photographs_and_an_outline(whole, tmp_path):
     scene = read_scene(whole / "object")
     strip = photo_strip(scene, most=4)
     assert strip.shape[2] == 4
-    first = strip[:24, :24]
-    orange = (np.abs(first[..., :3].astype(int) - (230, 97, 0)).sum(2) < 120) & (first[..., 3] > 0)
     alpha = scene.views[0].load().pixels[..., 3] > 127
-    assert 10 < orange.sum() < alpha.sum()
+    assert 10 < orange(strip[:24, :24]).sum() < alpha.sum()
+    Image.fromarray(np.full((120, 160, 3), 70, np.uint8)).save(tmp_path / "photo.png")
+    mask = np.zeros((120, 160, 3), np.uint8)
+    mask[40:80, 50:110] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    camera = LensCamera(PinholeCamera(160, 120, 200.0, 200.0, 79.5, 59.5))
+    view = replace(scene.views[0], image_path=tmp_path / "photo.png", camera=camera)
+    view = replace(view, mask_path=tmp_path / "mask.png", mask_shows="object")
+    strip = photo_strip(replace(scene, views=(view, *scene.views[1:])), most=1)
+    assert strip.shape == (120, 160, 4)
+    assert (strip[10, 10, :3] == 70).all()  # what is around the object is not cut away
+    assert (strip[60, 80, :3] == 70).all()
+    rows, columns = np.nonzero(orange(strip))
+    assert (rows.min(), rows.max()) == pytest.approx((40, 79), abs=1.5)
+    assert (columns.min(), columns.max()) == pytest.approx((50, 109), abs=1.5)
+
+
+def orange(rgba: np.ndarray) -> np.ndarray:
+    return (np.abs(rgba[..., :3].astype(int) - (230, 97, 0)).sum(2) < 120) & (rgba[..., 3] > 0)
 
 
 def test_held_out_views_are_those_the_training_left_out(whole):
@@ -223,14 +246,18 @@ def test_held_out_views_are_those_the_training_left_out(whole):
     scene = read_scene(whole / "object")
     assert [look.name for look in looks] == [scene.views[0].name, scene.views[8].name]
     parts = 4 if HAS_TEXTURE else 3
-    assert all(look.pixels.shape == (24, 24 * parts, 3) for look in looks)
     assert all(4 < look.field_psnr < 40 for look in looks)
-    photo, field = looks[0].pixels[:, :24].astype(float), looks[0].pixels[:, 24:48].astype(float)
-    if not HAS_TEXTURE:
-        inside = scene.views[0].load().pixels[..., 3] > 127
-        far = inside & (np.abs(photo - field).mean(2) > 255 * FULL_DIFFERENCE + 1)
-        assert (looks[0].pixels[:, 48:][far] == (90, 20, 30)).all()
-        assert (looks[0].pixels[:, 48:][~inside] == 255).all()
+    pixels = looks[0].pixels
+    assert pixels.shape[1] > 900  # as wide as a page, though a picture is 24 px
+    side = (pixels.shape[1] - (parts - 1) * GAP_PX) // parts
+    photo, field, last, difference = (
+        pixels[:, at * (side + GAP_PX) :][:, :side].astype(float) for at in (0, 1, parts - 2, parts - 1)
+    )
+    assert np.abs(photo - field).mean() > 1
+    off = np.abs(photo - last).mean(2)
+    far = off > 1.3 * 255 * FULL_DIFFERENCE
+    assert far.any()
+    assert difference[far].mean() < 120
 
 
 def test_it_opens_in_a_browser(page, whole):

@@ -14,6 +14,7 @@ from chromium_pipe import Browser
 from PIL import Image
 from textured_glb import cast, pack_glb, write_bumpy_glb
 
+from nerfrecon.backends.base import RayCamera
 from nerfrecon.viewer.mesh import write_mesh_page
 
 SIZE = (420, 320)
@@ -88,6 +89,18 @@ def test_its_pixels_are_those_of_a_ray_cast(page, glb, azimuth, elevation, dista
     assert (seen[beside] == 255).all()
     moved = drawn(page, camera | {"cx": camera["cx"] + 1.5})
     assert psnr(moved, wanted, inside(hit)) < LEAST_DB - 6  # a pixel and a half would be found out
+
+
+def test_its_pixels_are_those_that_figures_are_measured_on(page, glb):
+    """`render_glb` averages rays over a pixel, the page its mipmaps: close, and not the same."""
+    rendering = pytest.importorskip("nerfrecon.texture.render", reason="the stage texture is not here")
+    camera = looking(300, 220, 0.4, 0.3, 0.55)
+    lens = {name: camera[name] for name in ("width", "height", "fx", "fy", "cx", "cy")}
+    ray_camera = RayCamera(**lens, T_unit_camera=np.array(camera["T_world_camera"]))
+    (wanted,) = rendering.render_glb(glb, [ray_camera])
+    seen = drawn(page, camera)
+    assert psnr(seen, wanted.rgb * 255, inside(wanted.opacity > 0.999)) > 32
+    assert psnr(seen, wanted.rgb * 255, np.ones(seen.shape[:2], bool)) > 30  # edges are smoothed by both
 
 
 def test_a_texture_too_fine_for_the_pixels_does_not_flicker(page, glb):

@@ -34,7 +34,9 @@ def write_bumpy_glb(path: Path, texture_px: int = 96, seed: int = 3) -> Path:
         uv=np.stack([u.ravel(), v.ravel()], 1),
         material=PBRMaterial(baseColorTexture=Image.fromarray(picture)),
     )
-    data: Any = trimesh.Trimesh(points, faces, visual=visual, process=False).export(file_type="glb")
+    data: Any = trimesh.Trimesh(points, faces, visual=visual, process=False).export(
+        file_type="glb", include_normals=True
+    )
     path.write_bytes(data)
     return path
 
