@@ -29,19 +29,26 @@ NEAR_CELLS = 4.0
 def solid_cells(
     density: Float32[np.ndarray, "r r r"], seen: Bool[np.ndarray, "r r r"], threshold: float | int
 ) -> Bool[np.ndarray, "r r r"]:
-    """Cells (z, y, x) that are filled: dense ones, and those that no ray reached and that are shut in.
+    """Cells (z, y, x) that are filled: dense ones, and those that are shut in.
 
     What was never seen inside an object is taken as filled; what was never seen and touches the cube's sides
-    is space that no camera looked at, and empty.
+    is space that no camera looked at, and empty. What seems empty but is shut in by filled cells was not seen
+    either: renderings that say what is seen are coarse.
     """
+    dense = density > threshold
+    hidden = ~seen & ~dense
+    solid = dense | (hidden & ~_reaching_out(hidden))
+    return ~_reaching_out(~solid)
+
+
+def _reaching_out(cells: Bool[np.ndarray, "r r r"]) -> Bool[np.ndarray, "r r r"]:
+    """Those of the cells that hang together, over faces, with one at the cube's sides."""
     from scipy.ndimage import label
 
-    dense = density > threshold
-    hidden = np.zeros(dense.shape, np.int32)
-    label(~seen & ~dense, output=hidden)
-    sides = [hidden.take(end, axis) for axis in range(3) for end in (0, -1)]
-    outside = np.unique(np.concatenate([side.ravel() for side in sides]))
-    return dense | ((hidden > 0) & ~np.isin(hidden, outside))
+    parts = np.zeros(cells.shape, np.int32)
+    label(cells, output=parts)
+    sides = [parts.take(end, axis) for axis in range(3) for end in (0, -1)]
+    return cells & np.isin(parts, np.unique(np.concatenate([side.ravel() for side in sides])))
 
 
 def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"]:

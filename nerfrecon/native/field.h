@@ -85,9 +85,10 @@ struct Unit {
     float *grad_a, *grad_b, *grad_c;
 };
 
-// Kept samples and what reached their encodings: x[n], y[n], z[n], then for each active level n pairs.
+// Kept samples and what reached their encodings: x[n], y[n], z[n], then for each active level n pairs. The points
+// behind the first `alone` ones come in fours that lie close together.
 struct Tape {
-    int n;
+    int n, alone;
     const float* data;
     const float* gradients(int level) const { return data + size_t(3 + 2 * level) * n; }
     static size_t floats(int n, int active) { return size_t(3 + 2 * active) * n; }

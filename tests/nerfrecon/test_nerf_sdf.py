@@ -191,6 +191,9 @@ def test_what_is_shut_in_is_filled_and_what_is_open_is_not():
     seen[:4] = False  # a side of the cube that no ray passed
     solid = solid_cells(density, seen, 10)
     assert solid[r < 0.3].all() and not solid[r > 0.4].any()
+    # A closed shell is filled whatever is said to be seen in it; one that is open is looked into.
+    assert solid_cells(density, np.ones_like(seen), 10)[r < 0.3].all()
+    density[:, :, 24:] = 0
     looked_into = solid_cells(density, np.ones_like(seen), 10)
     assert not looked_into[r < 0.25].any() and looked_into.any()
 

@@ -28,10 +28,11 @@ from nerfrecon.scenes.read import read_scene
 from nerfrecon.train import FIELD, open_scene, train
 from nerfrecon.training.carving import first_cells, passed_cells
 from nerfrecon.training.course import Course
-from nerfrecon.training.fit import CHECKPOINT, Stopped
+from nerfrecon.training.fit import CHECKPOINT, Fit, Stopped
 from nerfrecon.training.schedule import levels_at, pace_at, picture_scale_at, rate_factor, sharpness_at
 from nerfrecon.training.views import ray_camera, training_views, view_depths
 from nerfrecon.training.visibility import seen_cells
+from suite.engine.interrupts import Interrupts
 from suite.errors import BadInput, SuiteError
 from suite.run import Run
 
@@ -186,10 +187,9 @@ def test_cells_that_masks_and_boxes_leave(scene):
     assert within.any() and not within[:9].any() and not within[23:].any()
 
 
-def test_cells_that_lines_of_sight_pass_are_given_up(scene):
-    """Points on the balls, seen where no ball hides them: cells before them go, cells of the balls stay."""
-    opened, rng = read_scene(scene), np.random.default_rng(0)
-    n, points, owner = 600, [], []
+def seen_points(opened):
+    """The scene with points on the balls, each seen from where no ball hides it."""
+    rng, n, points, owner = np.random.default_rng(0), 600, [], []
     for k, (centre, radius, _) in enumerate(BALLS):
         away = rng.normal(size=(n, 3))
         points.append(np.array(centre) + radius * away / np.linalg.norm(away, axis=1, keepdims=True))
@@ -202,14 +202,35 @@ def test_cells_that_lines_of_sight_pass_are_given_up(scene):
             middle, along = np.array(BALLS[owner[k]][0]) - view.position, line / np.linalg.norm(line)
             if middle @ along > np.linalg.norm(line) and not _hidden(view.position, positions[k], owner[k]):
                 sightings.append((number, k))
-    seen = replace(opened, points=SparsePoints(positions, sightings=np.array(sightings)))
-    passed = passed_cells(seen, range(12), 32, 1.0)
+    return replace(opened, points=SparsePoints(positions, sightings=np.array(sightings)))
+
+
+def test_cells_that_lines_of_sight_pass_are_given_up(scene):
+    """Points on the balls, seen where no ball hides them: cells before them go, cells of the balls stay."""
+    opened = read_scene(scene)
+    passed = passed_cells(seen_points(opened), range(12), 32, 1.0)
     numbers = np.arange(32**3)
     centres = np.stack([numbers % 32, numbers // 32 % 32, numbers // 1024], 1) / 32 + 1 / 64
     inside = np.min([np.linalg.norm(centres - c, axis=1) - r for c, r, _ in BALLS], axis=0)
     assert passed.mean() > 0.07 and not passed[inside < -0.5 / 32].any()
     assert passed[np.abs(inside) < 0.5 / 32].mean() < 0.01
     assert not passed_cells(opened, range(12), 32, 1.0).any()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_training_begins_without_them_where_that_is_asked_for(scene, tmp_path, asked):
+    margin = {"lines_of_sight": asked, "margin_cells": 1.0}
+    options = config(scene, visibility=margin, sampling={"carve": False})
+    opened = seen_points(open_scene(options))
+    learned, held_out = opened.split(8)
+    begun = Fit(options, opened, learned, held_out, tmp_path, Course(), Interrupts())
+    backend = TorchBackend(options.field, options.sampling, options.losses, options.train.optimiser)
+    begun.begin(backend, options.field, None)
+    left = backend.state()["occupancy.allowed"].astype(bool)
+    all_ = first_cells(opened, learned, options.sampling, 1.0)
+    passed = passed_cells(opened, learned, 32, 1.0)
+    assert (all_ & passed).sum() > 0.05 * all_.sum()
+    assert np.array_equal(left, all_ & ~passed if asked else all_)
 
 
 def _hidden(origin, point, own) -> bool:
