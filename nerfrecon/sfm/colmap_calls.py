@@ -23,7 +23,15 @@ _END_S = 60.0
 
 
 def colmap() -> ModuleType:
-    """The package pycolmap, quiet: what goes wrong is told by who calls it."""
+    """The package pycolmap, quiet: what goes wrong is told by who calls it.
+
+    Its wheel (4.2) lets its own zlib be seen by libraries that are loaded after it: a PNG that Pillow or
+    OpenCV then writes, or Python's zlib, ends the process by "double free". Loaded before, they keep theirs.
+    """
+    import zlib  # noqa: F401
+
+    import PIL.Image  # noqa: F401
+
     try:
         import pycolmap
     except ImportError as error:

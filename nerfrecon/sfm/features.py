@@ -78,13 +78,17 @@ def largest_features(database: Path, image_id: int, most: int) -> Float[np.ndarr
     return chosen / np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-9)
 
 
+def _is_copied(picture: SourcePicture) -> bool:
+    return picture.has_alpha or picture.path.suffix.lower() == ".webp"  # which COLMAP does not read
+
+
 def _as_seen(pictures: list[SourcePicture], work: Path) -> Path:
-    """The folder that COLMAP reads: copies of pictures with alpha laid over their own mean colour (an edge
-    towards white would be a feature), links to all others."""
+    """The folder that COLMAP reads: copies (PNG, whatever their name) of pictures with alpha laid over their
+    own mean colour (an edge towards white would be a feature), links to all others."""
     from PIL import Image
 
     folder = pictures[0].path.parent
-    if not any(picture.has_alpha for picture in pictures):
+    if not any(_is_copied(picture) for picture in pictures):
         return folder
     made = work / "pictures"
     made.mkdir(exist_ok=True)
@@ -92,11 +96,11 @@ def _as_seen(pictures: list[SourcePicture], work: Path) -> Path:
         to = made / picture.name
         if to.exists():
             continue
-        if not picture.has_alpha:
+        if not _is_copied(picture):
             to.symlink_to(picture.path.resolve())
             continue
         rgba = read_pixels(picture.path).astype(np.float32)
-        alpha = rgba[..., 3:] / 255
+        alpha = rgba[..., 3:] / 255 if rgba.shape[2] == 4 else np.ones_like(rgba[..., :1])
         mean = (rgba[..., :3] * alpha).sum((0, 1)) / max(float(alpha.sum()), 1.0)
         rgb = np.round(rgba[..., :3] * alpha + mean * (1 - alpha)).clip(0, 255).astype(np.uint8)
         with atomic_write(to) as out:

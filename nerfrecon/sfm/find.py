@@ -33,6 +33,7 @@ from suite.errors import BadInput
 from suite.files import atomic_folder, atomic_write
 
 _FEATURE_KEYS = ("image_px", "features", "thorough", "lens", "focal_px")
+_BYTES_A_FEATURE, _BYTES_AT_LEAST = 500, 50_000_000
 _MATCH_KEYS = ("guided", "pairs", "few", "neighbours", "partners", "turntable", "seed")
 
 
@@ -46,6 +47,7 @@ def find_cameras(frames: Path, out: Path, options: SfmOptions, masks: Path | Non
     pictures = source_pictures(frames, masks)
     _refuse(pictures, frames, options)
     work = out.parent / f".{out.name}.work"
+    _refuse_full_disk(out, len(pictures), options)
     seconds: dict[str, float] = {}
     names = [picture.name for picture in pictures]
     database = _opened(work, pictures, options)
@@ -95,6 +97,19 @@ def _refuse(pictures: list[SourcePicture], frames: Path, options: SfmOptions) ->
             "has a blank in its name", frames / "images" / spaced, hint="the stage `frames` renames it"
         )
     refuse_unknown_names(options.scale, [picture.name for picture in pictures])
+
+
+def _refuse_full_disk(out: Path, count: int, options: SfmOptions) -> None:
+    """COLMAP ends the process where its database cannot grow: look before."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out.parent).free
+    needed = count * options.features * _BYTES_A_FEATURE + _BYTES_AT_LEAST
+    if free < needed:
+        raise BadInput(
+            f"the disk has {free / 1e6:.0f} MB left, and finding cameras needs up to {needed / 1e6:.0f} MB",
+            out.parent,
+            hint="free some space, or choose another folder",
+        )
 
 
 def _opened(work: Path, pictures: list[SourcePicture], options: SfmOptions) -> Path:

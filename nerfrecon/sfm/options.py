@@ -65,7 +65,7 @@ class SfmOptions(Config):
 
     image_px: Annotated[int, Field(ge=64)] = 1200
     """Features are looked for in pictures of at most this longest side: 800 for a draft, 1600 for detail."""
-    features: Annotated[int, Field(ge=100)] = 6000
+    features: Annotated[int, Field(ge=100)] = 4096
     """At most so many in a picture."""
     thorough: bool = False
     """Features by affine shape and domain-size pooling: for difficult pictures; several times slower."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import _thread
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import pytest
 
 from nerfrecon.scenes.read import read_scene
 from nerfrecon.sfm import find as find_module
+from nerfrecon.sfm.cameras import create_database, source_pictures
 from nerfrecon.sfm.colmap_calls import colmap, run_step
+from nerfrecon.sfm.features import extract
 from nerfrecon.sfm.find import find_cameras
 from nerfrecon.sfm.options import NoScale, SfmOptions
 from suite.errors import BadInput
@@ -113,6 +117,17 @@ def test_ctrl_c_cancels_what_colmap_does(placed: list[int] | None) -> None:
     assert tokens[0].is_cancelled
 
 
+def test_pictures_can_be_written_after_colmap_was_loaded() -> None:
+    """Its wheel's zlib would end the process, did `colmap` not load others first."""
+    code = (
+        "from nerfrecon.sfm.colmap_calls import colmap; colmap(); import io, zlib; from PIL import Image; "
+        "Image.new('RGB', (90, 60)).save(io.BytesIO(), 'PNG'); zlib.decompress(zlib.compress(b'a' * 9999)); "
+        "print('whole')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.strip() == "whole", done.stderr[-300:]
+
+
 def test_what_went_wrong_inside_a_step_is_raised() -> None:
     def fails(_: object) -> None:
         raise ValueError("no")
@@ -161,6 +176,35 @@ def test_too_few_pictures_or_no_texture_are_one_line(
     with pytest.raises(BadInput, match=line) as caught:
         find_cameras(tmp_path, tmp_path / "out", OPTIONS)
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_one_line(taken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
+    with pytest.raises(BadInput, match="the disk has 0 MB left, and finding cameras needs"):
+        find_cameras(taken, tmp_path / "out", OPTIONS)
+
+
+def test_features_lie_on_the_object_where_there_are_masks_or_alpha(taken: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for k in range(3):
+        picture = cv2.imread(str(taken / "images" / f"view_0{k}.png"))
+        height, width = picture.shape[:2]
+        left = np.zeros((height, width), np.uint8)
+        left[:, : width // 2] = 255
+        if k == 0:
+            picture = np.dstack([picture, left])
+        elif k == 1:
+            cv2.imwrite(str(tmp_path / "masks" / "1.png"), left)
+        cv2.imwrite(str(tmp_path / "images" / f"{k}.png"), picture)
+    pictures = source_pictures(tmp_path, None)
+    create_database(tmp_path / "database.db", pictures, OPTIONS)
+    extract(tmp_path / "database.db", pictures, OPTIONS, tmp_path)
+    opened = colmap().Database.open(tmp_path / "database.db")
+    across = [np.asarray(opened.read_keypoints(k + 1))[:, 0] for k in range(3)]
+    opened.close()
+    assert all(len(u) > 50 for u in across)
+    assert across[0].max() <= 145 and across[1].max() <= 145 and across[2].max() > 200
 
 
 def test_on_a_turntable_what_stands_still_is_left_out(tmp_path: Path) -> None:
