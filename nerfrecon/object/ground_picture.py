@@ -20,6 +20,10 @@ from nerfrecon.scenes.lens import LensCamera
 _TEXELS = 256
 _MOST_VIEWS = 48
 _LEAST_VIEWS = 4
+_MOST_SPREAD = 30.0
+"""Where views differ by more, in levels, they say nothing."""
+_ROUNDS = 3
+"""Of gains that make the pictures alike."""
 
 
 class Small(NamedTuple):
@@ -64,8 +68,7 @@ class GroundPicture:
         seen = cv2.remap(flat, map_x, map_y, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, (np.nan,) * 4)
         rgb = cv2.GaussianBlur(small.rgb, (3, 3), 0).astype(np.float32)
         ground, spread = seen[..., :3], seen[..., 3]
-        gain = np.nanmedian(rgb.mean(2) / np.maximum(ground.mean(2), 8)) if np.isfinite(ground).any() else 1.0
-        off = np.linalg.norm(rgb - gain * ground, axis=2)
+        off = np.linalg.norm(_gain(ground, rgb) * rgb - ground, axis=2)
         return (off / (6 + 2.5 * spread)).astype(np.float32)
 
 
@@ -93,18 +96,28 @@ def picture_ground(
         layer[outside.reshape(n, n)] = np.nan
         layers.append(layer)
     stack = np.stack(layers)
-    level = np.nanmedian(stack.mean(3), axis=(1, 2))
-    level = np.where(np.isfinite(level) & (level > 1), level, 1)
-    stack *= (np.median(level) / level).astype(np.float32)[:, None, None, None]
     colour = _median(stack)
+    for _ in range(_ROUNDS):
+        for layer in stack:
+            layer *= _gain(colour, layer)
+        colour = _median(stack)
     spread = _median(np.linalg.norm(stack - colour, axis=3)[..., None])[..., 0]
-    few = np.isfinite(stack[..., 0]).sum(0) < _LEAST_VIEWS
+    few = (np.isfinite(stack[..., 0]).sum(0) < _LEAST_VIEWS) | (spread > _MOST_SPREAD)
     hidden = np.zeros((n, n), np.uint8)
     texels = np.round(((footprint - middle) / reach + 1) / 2 * n - 0.5).astype(np.int32)
     cv2.fillConvexPoly(hidden, cv2.convexHull(texels), 1)
     few |= hidden > 0
     colour[few], spread[few] = np.nan, np.nan
     return GroundPicture(np.asarray(middle, np.float64), float(reach), colour, spread)
+
+
+def _gain(colour: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """What a picture's channels are to be multiplied by to be like the ground: the median over pixels."""
+    known = np.isfinite(colour[..., 0]) & np.isfinite(layer[..., 0])
+    if known.sum() < 50:
+        return np.ones(3, np.float32)
+    ratio = np.median((colour[known] + 4) / (layer[known] + 4), axis=0)
+    return ratio.clip(0.25, 4).astype(np.float32)
 
 
 def _median(stack: np.ndarray) -> np.ndarray:
