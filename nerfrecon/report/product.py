@@ -133,6 +133,8 @@ def _glance(page: Page, told: Told, field_psnr: float, glb_psnr: float) -> None:
     metrics = headline(told, field_psnr, glb_psnr)
     if metrics:
         page.metrics(metrics, LABELS, headline_flags(told, metrics))
+    if told.run.get("status") == "failed":
+        page.note("bad", f"It is not finished: {told.run.get('error') or 'the run ended early'}.")
     for name in told.damaged:
         page.note("bad", f"{name} cannot be read.")
     if told.posed:

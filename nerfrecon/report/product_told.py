@@ -26,6 +26,7 @@ class Told:
 
     folder: Path
     product: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
     frames: list[dict[str, Any]] = field(default_factory=list)
     sfm: dict[str, Any] = field(default_factory=dict)
     object: dict[str, Any] = field(default_factory=dict)
@@ -93,12 +94,14 @@ def read_told(folder: Path) -> Told:
             found[stage] = wanted()
     found["frames"] = [row for row in found["frames"] if isinstance(row, dict)]
     product = _read(folder / "product.json", dict, damaged) or {}
+    run = _read(folder / "run.json", dict, damaged) or {}
     history = _read(folder / "field/history.json", list, damaged) or []
     figures = found.pop("field").get("metrics", {})
     found["training"] = {key: entry.get("value") for key, entry in figures.items() if isinstance(entry, dict)}
     return Told(
         folder,
         product,
+        run,
         history=[row for row in history if isinstance(row, dict)],
         missing=tuple(missing),
         damaged=tuple(damaged),

@@ -138,6 +138,7 @@ def test_a_damaged_file_and_lost_photographs_are_told(whole, tmp_path):
     folder = tmp_path / "jug"
     shutil.copytree(whole, folder)
     (folder / "mesh/mesh.json").write_text("{half")
+    write(folder, "run.json", {"status": "failed", "error": "the disk is full in stage 5 of 7"})
     write(folder, "texture/texture.json", ["not", "a", "mapping"])
     write(folder, "field/history.json", [{"cpu_s": 1}, 3, {"cpu_s": None, "psnr": "high"}])
     text = (folder / "field/config.yaml").read_text().replace(str(whole), str(folder))
@@ -147,6 +148,7 @@ def test_a_damaged_file_and_lost_photographs_are_told(whole, tmp_path):
     first.write_bytes(first.read_bytes()[:200])
     page = write_product_page(folder, folder / "report.html").read_text(encoding="utf-8")
     assert "mesh/mesh.json cannot be read" in page
+    assert "It is not finished: the disk is full in stage 5 of 7." in page
     assert "texture/texture.json cannot be read" in page
     assert "do not exist and is left out: images/0000.png" in page
     assert "The photographs cannot be shown: " in page
