@@ -29,7 +29,7 @@ from nerfrecon.texture.padding import padded
 from nerfrecon.texture.render import Renderer
 from nerfrecon.texture.solve import Solved, solve
 from nerfrecon.texture.textured import TexturedMesh
-from nerfrecon.texture.visibility import Sampled, believed, glimpse, pixel_size, sampled
+from nerfrecon.texture.visibility import SOLID, Sampled, believed, glimpse, pixel_size, sampled
 from nerfrecon.train import open_scene
 from nerfrecon.training.exposure import fitted_gain
 from nerfrecon.training.views import usable_scale
@@ -176,8 +176,8 @@ def judged(
 
 
 def inside_mask(pixels: np.ndarray, usable: np.ndarray | None) -> np.ndarray:
-    """Pixels of the object that are usable; all that are usable where there is no mask."""
-    inside = np.ones(pixels.shape[:2], bool) if pixels.shape[2] == 3 else pixels[..., 3] > 127
+    """Pixels that the object fills, as far as they are usable; all that are usable where there is no mask."""
+    inside = np.ones(pixels.shape[:2], bool) if pixels.shape[2] == 3 else pixels[..., 3] >= SOLID
     return inside if usable is None else inside & usable
 
 

@@ -20,7 +20,7 @@ from nerfrecon.texture.options import ViewOptions
 from nerfrecon.texture.textured import taps
 from nerfrecon.training.views import usable_scale
 
-_SOLID = 250
+SOLID = 250
 """Alpha from which a pixel is the object's alone."""
 _JUMP_PX = 8.0
 """A step in depth between neighbours of so many pixels' size on the surface hides something."""
@@ -81,7 +81,7 @@ def glimpse(
     size = (hits.distance / camera.fx).reshape(shape)  # of a pixel there
     solid = met.copy()
     if picture.pixels.shape[2] == 4:
-        solid &= picture.pixels[..., 3] >= _SOLID
+        solid &= picture.pixels[..., 3] >= SOLID
     border = ~solid | _jumps(np.where(met, hits.distance.reshape(shape), np.inf), size)
     if options.border_px:
         border = binary_dilation(border, np.ones((3, 3)), options.border_px)

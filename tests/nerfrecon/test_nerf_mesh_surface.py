@@ -146,7 +146,7 @@ def test_depth_of_many_views_becomes_a_signed_distance() -> None:
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     way = way[np.abs(way[:, 2]) < 0.7]  # what a ring of cameras sees well
     way = way[(way @ [0.6, 0.3, 0.4] < 0) & (way @ [-0.5, -0.7, -0.3] < 0)]  # away from the other balls
-    # Along slanted rays it is farther to the surface than the shortest way: the zero is exact, the rest is not.
+    # Along slanted rays the surface is farther than it is: the zero is exact, the rest is not.
     before, at, behind = (fused((0.5 + (0.22 + off) * way).astype(np.float32)) for off in (0.02, 0, -0.02))
     assert np.abs(np.median(at)) < 0.004
     assert np.quantile(before, 0.02) > 0.01
