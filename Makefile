@@ -58,9 +58,13 @@ demo: $(STAMP)
 	$(BIN)/python -m imcls.digits $(DEMO)/digits-images
 	OMP_NUM_THREADS=1 $(BIN)/imcls train digits data.source.root=$(DEMO)/digits-images --out $(DEMO)/digits
 	OMP_NUM_THREADS=1 $(BIN)/falldet predict falldet/shipped/pictures/images --out $(DEMO)/falls
-	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html; people found: $(DEMO)/falls/drawn"
+	$(BIN)/nerfrecon simulate-product --out $(DEMO)/photographs views=36
+	OMP_NUM_THREADS=1 $(BIN)/nerfrecon run $(DEMO)/photographs/images --quality draft --out $(DEMO)/product \
+	  name=planter field.train.cpu_s=90.0 bake.fit_cpu_s=20.0
+	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html $(DEMO)/product/report.html"
+	@echo "People found: $(DEMO)/falls/drawn; to turn by hand: $(DEMO)/product/model.html $(DEMO)/product/baked.html"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
-	  for page in fit digits; do $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/$$page/report.html"; done; \
+	  for page in fit digits product; do $(BIN)/python -m webbrowser "file://$$PWD/$(DEMO)/$$page/report.html"; done; \
 	fi
 
 lint: $(STAMP)

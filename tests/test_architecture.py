@@ -107,7 +107,13 @@ def test_packages_without_imports_break_no_contract(tiny: Path):
             "nerfrecon.backends.torch",
             "inside nerfrecon: verbs over training over backends over fields over options",
         ),
+        (
+            "nerfrecon/mesh/extract.py",
+            "nerfrecon.texture.paint",
+            "inside nerfrecon: verbs over training over backends over fields over options",
+        ),
         ("nerfrecon/options.py", "torch", "the settings of nerfrecon need no heavy package"),
+        ("nerfrecon/sfm/options.py", "numpy", "the settings of nerfrecon need no heavy package"),
         ("suite/config.py", "torch", "commands, configurations, runs and files need no heavy package"),
     ],
 )
