@@ -74,8 +74,9 @@ def run(
 
 
 def _name(source: Path) -> str:
-    """A name for a run's folder of that of the photographs'."""
-    stem = source.resolve().stem if source.suffix else source.resolve().name
+    """A name for a run's folder of that of the photographs', or of the one above `images`."""
+    whole = source.resolve()
+    stem = whole.parent.name if whole.name in ("images", "photos", "photographs") else whole.stem
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem) or "product"
 
 

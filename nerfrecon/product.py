@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nerfrecon.config import NerfreconConfig
+from nerfrecon.object.options import GivenMasks
 from nerfrecon.product_config import ProductConfig
 from nerfrecon.product_folder import (
     BAKED_PAGE,
@@ -106,7 +107,11 @@ def _from_photographs(config: ProductConfig, frames: Path, sfm: Path, scene: Pat
         Stage("frames", frames, lambda out, work: _frames(source, out, config), (source,), config.frames),
         Stage("sfm", sfm, lambda out, work: _sfm(frames, out, config), (frames,), config.sfm),
         Stage(
-            "object", scene, lambda out, work: _object(sfm, out, config, sfm), (frames, sfm), config.object
+            "object",
+            scene,
+            lambda out, work: _object(sfm, out, config, sfm),
+            (frames, sfm, *_given_masks(config)),
+            config.object,
         ),
     ]
 
@@ -115,8 +120,19 @@ def _from_poses(config: ProductConfig, scene: Path) -> list[Stage]:
     assert config.poses is not None
     poses = config.poses.resolve()
     return [
-        Stage("object", scene, lambda out, work: _object(poses, out, config, None), (poses,), config.object)
+        Stage(
+            "object",
+            scene,
+            lambda out, work: _object(poses, out, config, None),
+            (poses, *_given_masks(config)),
+            config.object,
+        )
     ]
+
+
+def _given_masks(config: ProductConfig) -> tuple[Path, ...]:
+    mask = config.object.mask
+    return (mask.folder.resolve(),) if isinstance(mask, GivenMasks) else ()
 
 
 def _frames(source: Path, out: Path, config: ProductConfig) -> Path:
@@ -220,6 +236,15 @@ def product_metrics(root: Path, records: Sequence[StageRecord]) -> list[Metric]:
     for key, path in (("glb_mb", root / GLB), ("baked_mb", root / "bake" / "baked.bin")):
         if path.is_file():
             found.append(Metric(key, path.stat().st_size / 1e6, "MB", "lower"))
+    for key, value in (
+        (
+            "psnr_field",
+            read_json(root / "field" / "metrics.json").get("metrics", {}).get("psnr", {}).get("value"),
+        ),
+        ("psnr_glb", read_json(root / "texture" / "texture.json").get("psnr_mean", {}).get("held_out")),
+    ):
+        if isinstance(value, float):
+            found.append(Metric(key, value, "dB", "higher", note="views held out"))
     sfm = read_json(root / "sfm" / "sfm.json")
     if isinstance(registered := sfm.get("registered"), int):
         found.append(Metric("registered", registered, "", "higher", note=f"of {sfm.get('total')} pictures"))
