@@ -136,7 +136,7 @@ def cut(
     return mask
 
 
-def tidied(mask: Bool[np.ndarray, "h w"], share: float = 0.02) -> Bool[np.ndarray, "h w"]:
+def tidied(mask: Bool[np.ndarray, "h w"], share: float | int = 0.02) -> Bool[np.ndarray, "h w"]:
     """Without specks and pinholes of less than a share of the largest piece."""
     import cv2
 
@@ -153,7 +153,7 @@ def tidied(mask: Bool[np.ndarray, "h w"], share: float = 0.02) -> Bool[np.ndarra
     return mask
 
 
-def _disc(radius: float) -> np.ndarray:
+def _disc(radius: float | int) -> np.ndarray:
     import cv2
 
     size = 2 * max(1, round(float(radius))) + 1

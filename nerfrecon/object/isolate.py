@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -28,7 +28,7 @@ from nerfrecon.object.frame import (
     upright_turn,
     widened,
 )
-from nerfrecon.object.mask import FoundMasks, Place, find_masks
+from nerfrecon.object.mask import FoundMasks, Place, find_masks, hull_top
 from nerfrecon.object.options import GivenMasks, ObjectOptions
 from nerfrecon.object.upright import Ground, camera_up, find_plane
 from nerfrecon.scene import Scene, View
@@ -70,6 +70,8 @@ def isolate(scene: Path, out: Path, options: ObjectOptions | None = None, sfm: P
     upright = moved(read, T_up_world)
     place, box_from, more = _place(upright, ground, keeps_box, T_up_world, centre)
     found = find_masks(upright, place, options)
+    if box_from == "cameras" and found.hull is None:
+        _refuse_nothing(upright, place)
     flags += [*more, *found.flags]
     metres = options.metres_per_unit if options.metres_per_unit is not None else notes.metres_per_unit
     T_object_up, box = _object_frame(upright, place, found, keeps_box, metres, options)
@@ -223,23 +225,20 @@ def _place(
     if own.sum() >= FEWEST_POINTS:
         assert scene.points is not None
         return Place(points_box(scene.points.positions[own], grounded), grounded, own), "points", flags
-    if count and not _masked(scene):
-        raise BadInput(
-            f"{int(own.sum())} of {count} points stand above the ground where the cameras look",
-            scene.source,
-            hint="photograph an object with more detail, give masks, or name its box (object.box)",
-        )
-    if not _masked(scene) and scene.box_from == "points":
-        raise BadInput("has no points", scene.source, hint="give masks or the object's box (object.box)")
     flags.append("the box is where the cameras' pictures overlap: no points say more")
     return Place(scene.box, grounded, own), "cameras", flags
 
 
-def _masked(scene: Scene) -> bool:
-    from nerfrecon.scenes.picture import read_header
-
-    view = scene.views[0]
-    return view.mask_path is not None or read_header(view.image_path).has_alpha
+def _refuse_nothing(scene: Scene, place: Place) -> NoReturn:
+    """Neither points nor masks say where the object is."""
+    count = 0 if scene.points is None else len(scene.points.positions)
+    raise BadInput(
+        f"{int(place.own.sum())} of {count} points stand above the ground where the cameras look, "
+        "and there are no masks that agree",
+        scene.source,
+        hint="photograph an object with more detail, or before one plain colour; or give masks "
+        "(object.mask.type=given) or its box (object.box)",
+    )
 
 
 def _object_frame(
@@ -265,6 +264,7 @@ def _object_frame(
         box = boxed(solid @ R.T)
         if found.hull is not None and not keeps_box:
             box = box + 0.5 * found.hull.step * np.array([[-1.0], [1.0]])
+            box[1, 1] = hull_top(found.hull, scene, place)
     else:
         box = points_box(solid @ R.T, place.grounded) if len(solid) > 8 else boxed(solid @ R.T)
     base = float(box[0, 1])

@@ -32,6 +32,9 @@ How = Literal["given", "border", "geometry", "network", "off"]
 _MOSTLY = 0.8
 _USELESS = 0.6
 """Median agreement with the hull below which masks are given up."""
+_LOW_DEG = 25.0
+_OVER = 0.04
+"""In longest sides of the box: what the object may reach over its highest points."""
 _FOOT = 0.35
 """Of the object's height: what is lower than that stands where the object does."""
 _LOOSE = 0.2
@@ -92,6 +95,25 @@ def find_masks(scene: Scene, place: Place, options: ObjectOptions) -> FoundMasks
         said = f"no masks: {int(place.own.sum())} points of the object and no plain background to go by"
         return FoundMasks("off", flags=(said,))
     return _by_geometry(scene, place, rough, fine, options)
+
+
+def hull_top(hull: Hull, scene: Scene, place: Place) -> float:
+    """Height of the object. Pictures from above leave a cone of air over an opening in the hull: where no
+    three that see its top are taken from below 25 degrees, the points say how high the object goes."""
+    centres = hull.centres()
+    top = float(hull.box[1, 1])
+    summit = centres[centres[:, 1] > top - 1.5 * hull.step].mean(0)
+    level = 0
+    for view in scene.views:
+        away = view.position - summit
+        level += bool(
+            away[1] < np.sin(np.deg2rad(_LOW_DEG)) * np.linalg.norm(away)
+            and view.camera.contains(view.project(summit))
+        )
+    if level >= 3 or place.own.sum() < FEWEST_POINTS or scene.points is None:
+        return top
+    highest = float(np.quantile(scene.points.positions[place.own, 1], 0.995))
+    return min(top, highest + _OVER * float(np.ptp(place.box, axis=0).max()))
 
 
 def _by_geometry(

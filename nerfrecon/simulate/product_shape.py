@@ -54,7 +54,7 @@ def _profile() -> Float[np.ndarray, "n 3"]:
     def line(a: tuple[float, float], b: tuple[float, float], n: int) -> np.ndarray:
         return np.linspace(a, b, n, endpoint=False)
 
-    def bend(middle: tuple[float, float], radius: float, start: float, end: float, n: int) -> np.ndarray:
+    def bend(middle: tuple[float, float], radius: float, start: int, end: int, n: int) -> np.ndarray:
         turn = np.deg2rad(np.linspace(start, end, n))
         return np.array(middle) + radius * np.stack([np.cos(turn), np.sin(turn)], 1)
 
