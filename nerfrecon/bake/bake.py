@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from nerfrecon.backends.base import RayCamera
 from nerfrecon.bake.distil import Model, begin, fit
@@ -28,7 +28,7 @@ from nerfrecon.bake.voxels import BLOCK, MOST_BLOCKS
 from nerfrecon.render_views import open_run, orbit_cameras
 from nerfrecon.scene import Scene
 from nerfrecon.train import open_scene
-from nerfrecon.training.views import ray_camera
+from nerfrecon.training.views import ray_camera, training_views
 from suite.errors import BadInput, SuiteError
 from suite.files import atomic_folder, atomic_write
 from suite.progress import status
@@ -61,8 +61,14 @@ def bake(field_run: Path, out: Path, options: BakeOptions | None = None) -> Path
     config, backend = open_run(field_run)
     scene = open_scene(config)
     learned, _ = scene.split(config.train.hold_out_every)
-    cameras = teacher_cameras(scene, learned, config.picture_scale, options)
-    baked, notes = bake_source(FieldSource(backend), cameras, Placed.of(scene), options)
+    chosen, scale = _chosen(scene, learned, config.picture_scale, options)
+    cameras = [ray_camera(scene, view, scale) for view in chosen]
+    cameras += orbit_cameras(scene, options.orbit, scale)
+    photographs = {}
+    if options.learn_from == "photographs" and not config.train.exposure:
+        photographs = _cut_out(scene, chosen, scale)
+    source = FieldSource(backend)
+    baked, notes = bake_source(source, cameras, Placed.of(scene), options, photographs)
     with atomic_folder(out) as made:
         size = write_baked(made / NAME, baked, {"name": config.name})
         notes |= {"bytes": size, "cpu_s": time.process_time() - began, "views": len(cameras)}
@@ -72,11 +78,18 @@ def bake(field_run: Path, out: Path, options: BakeOptions | None = None) -> Path
 
 
 def bake_source(
-    source: Source, cameras: Sequence[RayCamera], placed: Placed, options: BakeOptions
+    source: Source,
+    cameras: Sequence[RayCamera],
+    placed: Placed,
+    options: BakeOptions,
+    photographs: Mapping[int, UInt8[np.ndarray, "h w 4"]] | None = None,
 ) -> tuple[Baked, dict[str, Any]]:
-    """The baked model of a source that these cameras see, within the budget; and what was done."""
+    """The baked model of a source that these cameras see, within the budget; and what was done.
+
+    `photographs` (RGBA) of some of the cameras, by their number, are learned from instead of renderings.
+    """
     with status("Rendering what is to be baked"):
-        teacher = teach(source, cameras)
+        teacher = teach(source, cameras, photographs)
     if not teacher.shown:
         raise SuiteError("nothing of the field is seen from its cameras; train it first, or check its box")
     resolution, tried = _finest(cameras, options), []
@@ -92,6 +105,7 @@ def bake_source(
     notes = {
         "resolution": resolution,
         "resolutions_tried": tried,
+        "photographs": len(photographs or {}),
         "voxels": baked.voxels.count,
         "blocks": baked.voxels.blocks,
         "fit_steps": len(losses),
@@ -101,16 +115,19 @@ def bake_source(
     return baked, notes
 
 
-def teacher_cameras(
+def _chosen(
     scene: Scene, learned: Sequence[int], picture_scale: float | int, options: BakeOptions
-) -> list[RayCamera]:
-    """Training views, spread evenly over them, and a turn around the box; no side longer than asked."""
-    chosen = [
-        learned[i] for i in np.linspace(0, len(learned) - 1, min(options.views, len(learned))).astype(int)
-    ]
+) -> tuple[list[int], float]:
+    """Training views, spread evenly over them, and the scale at which no side is longer than asked."""
+    spread = np.linspace(0, len(learned) - 1, min(options.views, len(learned))).astype(int)
     longest = max(max(scene.views[view].camera.width, scene.views[view].camera.height) for view in learned)
-    scale = min(float(picture_scale), options.most_px / longest)
-    return [ray_camera(scene, view, scale) for view in chosen] + orbit_cameras(scene, options.orbit, scale)
+    return [learned[number] for number in spread], min(float(picture_scale), options.most_px / longest)
+
+
+def _cut_out(scene: Scene, views: Sequence[int], scale: float | int) -> dict[int, UInt8[np.ndarray, "h w 4"]]:
+    """Photographs that say what is object and are usable all over, by their place in `views`."""
+    found = enumerate(training_views(scene, views, scale))
+    return {number: one.pixels for number, one in found if one.pixels.shape[2] == 4 and one.usable is None}
 
 
 def _finest(cameras: Sequence[RayCamera], options: BakeOptions) -> int:

@@ -2,7 +2,7 @@
 
 `begin` fills a table from the field's density, finds out in one pass what the views see of it and in which
 colours, and drops the rest; `fit` then descends on all values and the tiny network at once (Adam, random
-backgrounds, lattices moved at random), against the field's renderings.
+backgrounds, lattices moved at random), against photographs or the field's renderings.
 """
 
 from __future__ import annotations

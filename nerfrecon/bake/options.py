@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,12 +33,15 @@ class BakeOptions(Config):
     """Voxels along the cube's side, at most."""
     voxels_per_px: Positive = 1.25
     """Resolution by the pictures': voxels in the width of a pixel at the middle of the cube, at most."""
-    views: Annotated[int, Field(ge=1)] = 64
-    """Training views that the field is rendered at to be learned from, at most; spread evenly."""
-    orbit: Annotated[int, Field(ge=0)] = 12
-    """Views of a turn around the box that are learned from too."""
+    learn_from: Literal["photographs", "field"] = "photographs"
+    """What training views should look like: their photographs, where these say what is object and exposures
+    were not fitted, or the field's renderings of them."""
+    views: Annotated[int, Field(ge=1)] = 56
+    """Training views that are learned from, at most; spread evenly."""
+    orbit: Annotated[int, Field(ge=0)] = 8
+    """Renderings of a turn around the box that are learned from too."""
     most_px: Annotated[int, Field(ge=16)] = 400
-    """Longest side of these renderings."""
+    """Longest side of all these pictures."""
     least_thickness: Positive = 0.003
     """Optical thickness of a voxel's length below which it is empty."""
     least_weight: Share = 0.004
@@ -47,8 +50,8 @@ class BakeOptions(Config):
     """Depth behind visible surfaces in which voxels are looked at at all."""
     look_rays: Annotated[int, Field(ge=1)] = 400_000
     """Rays that find out what is seen, and in which colours, before the fit."""
-    fit_cpu_s: Positive = 120.0
-    """CPU-seconds of the fit to the field's renderings ..."""
+    fit_cpu_s: Positive = 100.0
+    """CPU-seconds of the fit to these pictures ..."""
     fit_steps: Annotated[int, Field(ge=1)] | None = None
     """... or so many steps of it, where that is less."""
     rays: Annotated[int, Field(ge=64)] = 8192

@@ -1,14 +1,14 @@
-"""What voxels learn from: renderings of the source, drawn from in patches of rays."""
+"""What voxels learn from: renderings of the source, or photographs of it, drawn from in patches of rays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from nerfrecon.backends.base import RayCamera, Rendered
@@ -24,7 +24,7 @@ EMPTY_SHARE = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """Renderings of the source over black, as rays: premultiplied colour and opacity."""
+    """Pictures as rays: premultiplied colour and opacity; and renderings of the source, for their depth."""
 
     cameras: Sequence[RayCamera]
     rendered: Sequence[Rendered]
@@ -36,8 +36,13 @@ class Teacher:
     shown: int
 
 
-def teach(source: Source, cameras: Sequence[RayCamera]) -> Teacher:
-    """Render the source at these cameras. BadInput for one of less than 8 px."""
+def teach(
+    source: Source,
+    cameras: Sequence[RayCamera],
+    photographs: Mapping[int, UInt8[np.ndarray, "h w 4"]] | None = None,
+) -> Teacher:
+    """Render the source at these cameras; some may have photographs (RGBA, straight alpha), by their number,
+    which are learned from instead. BadInput for a camera of less than 8 px."""
     if min(min(camera.width, camera.height) for camera in cameras) < PATCH:
         raise BadInput("a picture to learn from is less than 8 px wide or high", hint="raise most_px")
     rendered, directions, colours, shown, empty = [], [], [], [], []
@@ -46,12 +51,16 @@ def teach(source: Source, cameras: Sequence[RayCamera]) -> Teacher:
         rendered.append(seen)
         away = camera_directions(camera, pixel_grid(camera)) @ camera.T_unit_camera[:3, :3].T
         directions.append(torch.from_numpy(away.astype(np.float32)))
-        both = np.concatenate([seen.rgb, seen.opacity[..., None]], 2).reshape(-1, 4)
-        colours.append(torch.from_numpy(both.astype(np.float16)))
+        both = np.concatenate([seen.rgb, seen.opacity[..., None]], 2)
+        if photographs and number in photographs:
+            both = photographs[number] / np.float32(255)
+            both[..., :3] *= both[..., 3:]
+        colours.append(torch.from_numpy(both.reshape(-1, 4).astype(np.float16)))
         rows, columns = (_starts(side) for side in (camera.height, camera.width))
         for row in rows:
             for column in columns:
-                some = seen.opacity[row : row + PATCH, column : column + PATCH].max() > 1e-3
+                part = slice(row, row + PATCH), slice(column, column + PATCH)
+                some = max(seen.opacity[part].max(), both[part][..., 3].max()) > 1e-3
                 (shown if some else empty).append((number, row, column))
     origins = np.stack([camera.T_unit_camera[:3, 3] for camera in cameras]).astype(np.float32)
     patches = np.array(shown + empty, np.int64).reshape(-1, 3)
