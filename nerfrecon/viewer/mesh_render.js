@@ -106,7 +106,7 @@ class MeshRenderer {
 
 // What lies under the object is darker the nearer it is: drawn once, from below, and blurred.
 class GroundShadow {
-  static SIDE_PX = 512;
+  static SIDE_PX = 256;
 
   constructor(gl, renderer) {
     this.gl = gl;

@@ -118,7 +118,7 @@ void main() {
   float weights = 0.0;
   for (int i = -16; i <= 16; i++) {
     float far = float(i), weight = exp(-far * far / 72.0);
-    sum += weight * vec2(texture(picture, place + way * far * 0.7).r, texture(picture, place + way * far * 3.0).g);
+    sum += weight * vec2(texture(picture, place + way * far * 0.4).r, texture(picture, place + way * far * 1.5).g);
     weights += weight;
   }
   pixel = vec4(sum / weights, 0.0, 1.0);

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import trimesh
 from ball_views import write_ball_scene
-from chromium_pipe import Browser
 from PIL import Image
 from scene_folders import known_scene, write_colmap
 from textured_glb import write_bumpy_glb
@@ -260,15 +259,6 @@ def test_held_out_views_are_those_the_training_left_out(whole):
     far = off > 1.3 * 255 * FULL_DIFFERENCE
     assert far.any()
     assert difference[far].mean() < 120
-
-
-def test_it_opens_in_a_browser(page, whole):
-    with Browser(1000, 800) as browser:
-        browser.open((whole / "report.html").as_uri())
-        browser.wait("document.querySelector('.view3d').classList.contains('ready')")
-        assert browser.errors == []
-        assert browser.asked == []
-        assert browser.value("document.querySelectorAll('main img').length") >= 3
 
 
 def test_nothing_that_is_read_needs_a_product_json(tmp_path):
