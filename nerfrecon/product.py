@@ -27,7 +27,7 @@ from nerfrecon.product_folder import (
     REPORT,
     read_json,
 )
-from nerfrecon.stages import Stage, StageRecord, run_stages
+from nerfrecon.stages import WORK, Stage, StageRecord, run_stages
 from suite.errors import BadInput
 from suite.files import atomic_write
 from suite.report.metric import Metric
@@ -55,6 +55,8 @@ def make_product(config: ProductConfig, run: Run) -> Path:
     except BadInput:
         if (root / PRODUCT).is_file():
             _write_report(root)  # with the pictures that were rejected, and why
+        else:
+            shutil.rmtree(root / WORK, ignore_errors=True)  # nothing is done that could be gone on with
         raise
     run.add_metrics(product_metrics(root, records))
     _write_report(root)

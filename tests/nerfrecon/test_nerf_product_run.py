@@ -195,3 +195,20 @@ def test_view_names_the_pages_and_opens_them(tmp_path, monkeypatch):
     assert told.exit_code == 0 and len(told.output.splitlines()) == 2 and not opened
     assert CliRunner().invoke(nerfrecon, ["view", str(tmp_path)]).exit_code == 0
     assert [Path(one).name for one in opened] == ["report.html", "baked.html"]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_photographs_that_are_too_few_are_refused_in_a_line(tmp_path, monkeypatch, count):
+    import numpy as np
+
+    from suite.data.images import write_image
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        write_image(tmp_path / f"photos/{number}.png", pixels)
+    result = CliRunner().invoke(nerfrecon, ["run", "photos", "--quality", "draft", "--out", "product"])
+    assert isinstance(result.exception, BadInput) and "photos" in str(result.exception)
+    assert len(str(result.exception).splitlines()) == 1 and result.exception.hint
+    assert not (tmp_path / "product").exists()

@@ -200,3 +200,19 @@ def test_costs_are_measured(tmp_path):
     child = Meter()
     subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
     assert child.read().cpu_s > 0.02
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_what_the_kernel_says_of_a_full_disk_is_understood(tmp_path):
+    def write(out: Path, work: Path) -> None:
+        out.mkdir()
+        (out / "kept.txt").write_text("finished before")
+
+    def overflow(out: Path, work: Path) -> None:
+        with Path("/dev/full").open("w") as stream:
+            stream.write("x" * 10_000)
+
+    stages = [Stage("small", tmp_path / "small", write, ()), Stage("big", tmp_path / "big", overflow, ())]
+    with pytest.raises(SuiteError, match=r"disk is full in stage 2 of 2 \(big\).*finished stages are kept"):
+        run_stages(stages, tmp_path)
+    assert (tmp_path / "small/kept.txt").is_file() and read_record(tmp_path / "small") is not None
