@@ -26,8 +26,8 @@ from benchmarks import BenchmarkResult, Data
 from benchmarks._nerf import work_folder
 from benchmarks._nerf_product import configured, costs, judged, product
 from nerfrecon.product_folder import read_json
-from nerfrecon.simulate.capture import simulate
-from nerfrecon.simulate.options import ProductOptions, SimulateOptions
+from nerfrecon.simulate.capture import CaptureOptions, simulate
+from nerfrecon.simulate.options import ProductOptions
 from nerfrecon.simulate.product import photograph_product
 from nerfrecon.simulate.subject import read_subject
 from suite.report.metric import Metric
@@ -38,7 +38,7 @@ MESHES = {
     "boot": ("nerfrecon/boot", "boot.obj"),
     "bob": ("nerfrecon/spot_bob", "bob_tri.obj"),
 }
-CAPTURE = SimulateOptions(views=80, side_px=400)
+CAPTURE = CaptureOptions(views=80, side_px=400)
 HELD_OUT_EVERY = 4
 PHOTOGRAPHS = ProductOptions(views=60)
 

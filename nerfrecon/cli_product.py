@@ -208,10 +208,9 @@ def evaluate(
 @with_config(_options("simulate.options", "SimulateOptions"))
 def simulate(mesh: Path, out: Path, loaded: Loaded[SimulateOptions]) -> None:
     """Photograph MESH (OBJ, GLB, PLY) with exact poses, depth and masks."""
-    from nerfrecon.simulate.capture import simulate as photograph
-    from nerfrecon.simulate.subject import read_subject
+    from nerfrecon.simulate.variants import simulate_variant
 
-    click.echo(photograph(read_subject(mesh), out, loaded.config))
+    click.echo(simulate_variant(mesh, out, loaded.config))
 
 
 @click.command(name="simulate-product")
