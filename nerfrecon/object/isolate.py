@@ -74,7 +74,8 @@ def isolate(scene: Path, out: Path, options: ObjectOptions | None = None, sfm: P
         _refuse_nothing(upright, place)
     flags += [*more, *found.flags]
     metres = options.metres_per_unit if options.metres_per_unit is not None else notes.metres_per_unit
-    T_object_up, box = _object_frame(upright, place, found, keeps_box, metres, options)
+    up = T_up_world[:3, :3] @ ground.up if ground.is_wall else None
+    T_object_up, box = _object_frame(upright, place, found, keeps_box, metres, options, up)
     T_object_world = T_object_up @ T_up_world
     if not keeps_box and found.hull is not None:
         box_from = "hull"
@@ -163,7 +164,8 @@ def _looked_at(scene: Scene) -> Float[np.ndarray, " 3"]:
 def _ground(scene: Scene, notes: SfmNotes, options: ObjectOptions, centre: np.ndarray) -> Ground:
     """Up and the ground plane: told, found by SfM, found here, or only what the cameras say."""
     guess, sure = camera_up(scene.views)
-    said, said_from = None, "option"
+    said: np.ndarray | None = None
+    said_from: Literal["option", "sfm", "file"] = "option"
     if options.up is not None:
         said = np.array(options.up, np.float64)
     elif notes.up is not None:
@@ -181,11 +183,14 @@ def _ground(scene: Scene, notes: SfmNotes, options: ObjectOptions, centre: np.nd
     if notes.ground is not None and options.up is None and found is None:
         plane = np.array(notes.ground) / np.linalg.norm(notes.ground[:3])
         return Ground(plane[:3], "sfm", plane)
-    if said is not None and said_from in ("option", "file"):
+    if found is None and hint is not None and scene.points is not None:
+        wall = find_plane(scene.points.positions, scene.views, centre, None, options.seed)
+        if wall is not None:  # the object hangs on it
+            return replace(wall, up=hint, up_from=said_from if said is not None else "cameras")
+    if said is not None and said_from != "sfm":
         agrees = found is not None and float(found.up @ said) > np.cos(np.deg2rad(3))
         plane = _levelled(found, said) if found is not None and agrees else None
-        from_: Literal["option", "file"] = "option" if said_from == "option" else "file"
-        return Ground(said, from_, plane, found.share if found is not None and agrees else 0.0)
+        return Ground(said, said_from, plane, found.share if found is not None and agrees else 0.0)
     if found is not None:
         return found
     return Ground(said, "sfm") if said is not None else Ground(guess, "cameras")
@@ -199,8 +204,9 @@ def _levelled(found: Ground, up: np.ndarray) -> np.ndarray:
 
 
 def _T_up_world(ground: Ground, centre: np.ndarray) -> Float[np.ndarray, "4 4"]:
-    """y up, what is looked at above the origin, the ground (where there is one) on y = 0."""
-    R = upright_turn(ground.up)
+    """y up, what is looked at above the origin, the ground (where there is one) on y = 0; of what hangs on a
+    wall, away from the wall is up, for now."""
+    R = upright_turn(ground.up if ground.plane is None else ground.plane[:3])
     t = -(R @ centre)
     if ground.plane is not None:
         t[1] = float(ground.plane[3])
@@ -248,8 +254,9 @@ def _object_frame(
     keeps_box: bool,
     metres: float | None,
     options: ObjectOptions,
+    up: np.ndarray | None = None,
 ) -> tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "2 3"]]:
-    """T_object_up and the box in the object's frame."""
+    """T_object_up and the box in the object's frame; `up` where it is not y yet."""
     if keeps_box:
         solid = box_corners(place.box)
     elif found.hull is not None:
@@ -258,26 +265,29 @@ def _object_frame(
         assert scene.points is not None or place.own.sum() == 0
         solid = scene.points.positions[place.own] if place.own.any() and scene.points else None
         solid = box_corners(place.box) if solid is None else solid
-    angle = 0.0 if keeps_box else tightest_turn(solid[:, [0, 2]])
-    R = turned_about_y(angle)
+    R = np.eye(3) if up is None else upright_turn(up)
+    if not keeps_box:
+        R = turned_about_y(tightest_turn((solid @ R.T)[:, [0, 2]])) @ R
+    stands = place.grounded and up is None
     if keeps_box or found.hull is not None:
         box = boxed(solid @ R.T)
         if found.hull is not None and not keeps_box:
             box = box + 0.5 * found.hull.step * np.array([[-1.0], [1.0]])
-            box[1, 1] = hull_top(found.hull, scene, place)
+            if up is None:
+                box[1, 1] = hull_top(found.hull, scene, place)
     else:
-        box = points_box(solid @ R.T, place.grounded) if len(solid) > 8 else boxed(solid @ R.T)
+        box = points_box(solid @ R.T, stands) if len(solid) > 8 else boxed(solid @ R.T)
     base = float(box[0, 1])
-    if place.grounded:
+    if stands:
         base = 0.0
-    elif found.hull is not None:
+    elif found.hull is not None and up is None:
         base = float(found.hull.box[0, 1])
     middle = box.mean(0)
     shift = np.array([-middle[0], -base, -middle[2]])
     if not keeps_box:
         low = box[0, 1]
         box = widened(box, options.margin)
-        if place.grounded:  # without masks the box alone cuts the ground off
+        if stands:  # without masks the box alone cuts the ground off
             box[0, 1] = min(low, 0.0) - 0.02 * float(np.ptp(box, axis=0).max()) * (found.hull is not None)
     scale = 1.0 if metres is None else metres
     return similarity(R, shift, scale), scale * (box + shift)

@@ -22,19 +22,26 @@ _THICK = 0.006
 _NEAR = 0.8
 """Points count that lie this near the place looked at, in distances of the cameras."""
 _LEAST_SHARE = 0.08
-_MOST_TILT = 60.0
+_LEVEL_DEG = 20.0
+_MOST_TILT = 50.0
 """Degrees between the plane's normal and the cameras' up."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Unit up and what it is from; n . x + d = 0 with n = up, or None; the share of near points on it."""
+    """Unit up and what it is from; the plane n . x + d = 0 that the object stands on (or hangs on: then n is
+    not up), or None; the share of near points on it, and their spread."""
 
     up: Float[np.ndarray, " 3"]
     up_from: Literal["option", "file", "sfm", "points", "cameras"]
     plane: Float[np.ndarray, " 4"] | None = None
     share: float = 0.0
     thickness: float = 0.0
+
+    @property
+    def is_wall(self) -> bool:
+        """Whether the plane is far from level."""
+        return self.plane is not None and float(self.plane[:3] @ self.up) < np.cos(np.deg2rad(_LEVEL_DEG))
 
 
 def camera_up(views: Sequence[View]) -> tuple[Float[np.ndarray, " 3"], float]:
@@ -66,7 +73,7 @@ def find_plane(
     up: Float[np.ndarray, " 3"] | None,
     seed: int = 0,
 ) -> Ground | None:
-    """The ground under `centre`; None where there is none. `up` is a guess, good to 60 degrees."""
+    """The ground under `centre`; None where there is none. `up` is a guess, good to 50 degrees."""
     cameras = np.stack([view.position for view in views])
     distance = float(np.median(np.linalg.norm(cameras - centre, axis=1)))
     near = positions[np.linalg.norm(positions - centre, axis=1) < _NEAR * distance]
@@ -99,6 +106,8 @@ def find_plane(
         fitted = np.linalg.svd(on - middle, full_matrices=False)[2][2]
         n = fitted if fitted @ n > 0 else -fitted
         d = -float(n @ middle)
+    if up is not None and n @ up < np.cos(np.deg2rad(_MOST_TILT)):
+        return None  # what few points said there was no plane
     height = near @ n + d
     on = np.abs(height) < thick
     if on.mean() < _LEAST_SHARE or (height < -3 * thick).mean() > 0.25:
