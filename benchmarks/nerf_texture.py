@@ -42,7 +42,7 @@ SHOE_CPU_S = 300.0
 
 
 class Exported(NamedTuple):
-    """PSNR in dB of each held-out view, of the file and of the field, and what the stages say of themselves."""
+    """PSNR in dB of each held-out view, of the file and of the field; what the stages say of themselves."""
 
     glb: dict[str, float]
     field: dict[str, float]

@@ -38,9 +38,9 @@ class RobustOptions(Config):
 class SolveOptions(Config):
     """The least squares of what a render of the texture differs from the photographs by."""
 
-    rounds: Annotated[int, Field(ge=1, le=20)] = 4
+    rounds: Annotated[int, Field(ge=1, le=20)] = 3
     """Robust weights and exposures are set anew between so many solves ..."""
-    iterations: Annotated[int, Field(ge=1, le=200)] = 10
+    iterations: Annotated[int, Field(ge=1, le=200)] = 8
     """... of so many steps of conjugate gradients each."""
     smooth: Annotated[float, Field(ge=0)] = 0.01
     """Weight of differences between neighbouring texels, by what a well-seen texel weighs."""
@@ -65,6 +65,21 @@ class ViewOptions(Config):
     """In all; beyond that the pixels that count least are left out. 30 bytes of memory each."""
 
 
+class RefineOptions(Config):
+    """Vertices moved along their normals before the texture is made, until photographs agree."""
+
+    rounds: Annotated[int, Field(ge=0, le=20)] = 0
+    """Of Gauss-Newton; 0 leaves the mesh as it is."""
+    spots: Annotated[int, Field(ge=1000)] = 100_000
+    """On the surface, where the photographs are compared."""
+    blur_px: Annotated[float, Field(ge=0)] = 1.5
+    """Sigma of the Gaussian over the photographs in the first round; it falls to 0 by the last."""
+    smooth: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of differences between the offsets of neighbours, by what a typical vertex is pushed with."""
+    most_step_px: Annotated[float, Field(gt=0)] = 1.0
+    """A vertex moves at most so many pixels' sizes a round."""
+
+
 class ImageOptions(Config):
     """The texture in the file."""
 
@@ -76,6 +91,7 @@ class ImageOptions(Config):
 class TextureOptions(Config):
     """From mesh and photographs to a textured mesh in one GLB."""
 
+    refine: RefineOptions = RefineOptions()
     atlas: AtlasOptions = AtlasOptions()
     views: ViewOptions = ViewOptions()
     solve: SolveOptions = SolveOptions()

@@ -26,6 +26,7 @@ from nerfrecon.texture.exposure import differ
 from nerfrecon.texture.glb import read_textured_glb, write_textured_glb
 from nerfrecon.texture.options import TextureOptions
 from nerfrecon.texture.padding import padded
+from nerfrecon.texture.refine import refined
 from nerfrecon.texture.render import Renderer
 from nerfrecon.texture.solve import Solved, solve
 from nerfrecon.texture.textured import TexturedMesh
@@ -107,6 +108,12 @@ def painted(mesh: Mesh, scene: Scene, views: tuple[int, ...], options: TextureOp
     pixel = pixel_size(caster, [scene_camera(scene, view, _scale(scene, view, options)) for view in views])
     if not pixel > 0:
         raise BadInput("no camera sees the mesh", hint="check that mesh and scene are in the same frame")
+    variation: tuple[float, ...] = ()
+    if options.refine.rounds:
+        with status("Refining the surface"):
+            mesh, variation = refined(mesh, scene, views, pixel, options.picture_px, options.refine)
+        caster = Caster(mesh.vertices, mesh.faces)
+        clock.lap("refine")
     with status("Unwrapping"):
         atlas = unwrap(mesh, texel_length(mesh.area(), pixel, options.atlas), options.atlas)
         covered = covered_texels(atlas.faces, atlas.uv, atlas.size_px)
@@ -145,6 +152,7 @@ def painted(mesh: Mesh, scene: Scene, views: tuple[int, ...], options: TextureOp
         "exposed_differently": differ(solved.gains),
         "exposure_gains": gains,
         "material": options.material,
+        "refined": {"rounds": options.refine.rounds, "variation": list(variation)},
         "stages_cpu_s": clock.laps,
         "flags": flags,
     }

@@ -16,8 +16,9 @@ from nerfrecon.scene import Scene
 from nerfrecon.simulate.subject import Subject
 from nerfrecon.texture.casting import Caster, scene_camera
 from nerfrecon.texture.glb import write_textured_glb
-from nerfrecon.texture.options import TextureOptions
+from nerfrecon.texture.options import RefineOptions, TextureOptions
 from nerfrecon.texture.paint import judged, paint, painted
+from nerfrecon.texture.refine import refined
 from nerfrecon.texture.render import render_glb
 from suite.errors import BadInput
 from suite.geometry.ply import write_ply
@@ -160,3 +161,19 @@ def test_a_render_of_the_photographs_size_is_the_photograph(
         shown[scale] = psnr(seen.rgb, (picture.pixels[..., :3] / 255 * alpha).astype(np.float32))
     assert shown[1.0] > 30
     assert shown[0.25] > 28
+
+
+def test_a_ball_that_is_too_large_is_drawn_to_where_photographs_agree(
+    photographed: tuple[Subject, Scene],
+) -> None:
+    scene = photographed[1]
+    learned, _ = scene.split(HELD_OUT_EVERY)
+    wrong = ball_mesh().scaled(1.03)
+    found = refined(
+        wrong, scene, learned, 0.04, 2000, RefineOptions(rounds=5, spots=8000, blur_px=0.8, smooth=3)
+    )
+    assert np.array_equal(found.mesh.faces, wrong.faces)
+    radii = np.linalg.norm(found.mesh.vertices, axis=1)
+    seen = ball_mesh().vertices[:, 1] > -0.3
+    assert np.abs(np.median(radii[seen]) - 1) < 0.012
+    assert found.variation[-1] < 0.6 * found.variation[0]
