@@ -85,8 +85,9 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
     table[:, DIFFUSE] = sums / weight[:, None].clamp(min=1e-9)
     table[0] = 0
     fewer, table = reduced(voxels, table, _or_beside(voxels, (most >= options.least_weight).numpy()))
-    torch.manual_seed(options.seed)
-    shader = Shader()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(options.seed)
+        shader = Shader()
     torch.nn.init.zeros_(shader.last.weight)
     torch.nn.init.zeros_(shader.last.bias)
     # Corners that no ray has touched begin in the colour of what is around.
