@@ -166,7 +166,7 @@ def _config(variant: Variant, scene: Scene) -> NerfreconConfig:
     step = np.ptp(wide_box(scene.box), axis=0).max() / CLASSIC_SAMPLES / scene.side
     if variant.wide:
         step = 1 / CLASSIC_SAMPLES
-    classic = {"network_lr": 1e-3, "beta2": 0.999, "epsilon": 1e-7}
+    classic = {"network_lr": 5e-4, "beta2": 0.999, "epsilon": 1e-7}
     return NerfreconConfig.model_validate(
         {
             "field": variant.field,
