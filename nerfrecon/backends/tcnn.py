@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from nerfrecon.backends.base import TrainingView
 from nerfrecon.backends.torch import TABLE, TorchBackend
+from nerfrecon.fields.colours import colours_of
 from nerfrecon.fields.density import FEATURES, HIDDEN, DensityField, exp_clamped
 from nerfrecon.fields.grid import GridLayout, grid_layout
 from nerfrecon.fields.init import first_parameters
@@ -169,7 +170,7 @@ class TcnnField(DensityField):
     ) -> Float[Tensor, "n 3"]:
         """Red, green and blue as seen along unit `directions`."""
         inputs = torch.cat([features, view_basis(directions)], 1)
-        return torch.sigmoid(self.colour_mlp(inputs).float())
+        return colours_of(self.colour_mlp(inputs).float())
 
 
 class _Grid(nn.Module):

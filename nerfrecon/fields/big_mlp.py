@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nerfrecon.fields.colours import colours_of
 from nerfrecon.fields.density import exp_clamped
 from nerfrecon.fields.init import first_matrix
 from nerfrecon.options import BigMlpFieldOptions
@@ -56,7 +57,7 @@ class BigMlpField(nn.Module):
         """Red, green and blue as seen along unit `directions`."""
         encoded = encode_position(directions, self.options.direction_frequencies)
         hidden = torch.relu(self.view(torch.cat([self.bottleneck(features), encoded], 1)))
-        return torch.sigmoid(self.colour_head(hidden))
+        return colours_of(self.colour_head(hidden))
 
 
 def encode_position(values: Float[Tensor, "n 3"], frequencies: int) -> Float[Tensor, "n encoded"]:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nerfrecon.fields.colours import colours_of
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.init import first_parameters
 from nerfrecon.fields.mlp import HashGrid, Mlp
@@ -39,7 +40,7 @@ class DensityField(nn.Module):
         self, features: Float[Tensor, "n 16"], directions: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n 3"]:
         """Red, green and blue as seen along unit `directions`."""
-        return torch.sigmoid(self.colour_mlp(torch.cat([features, view_basis(directions)], 1)))
+        return colours_of(self.colour_mlp(torch.cat([features, view_basis(directions)], 1)))
 
 
 def exp_clamped(logarithm: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize, softplus
 
+from nerfrecon.fields.colours import colours_of
 from nerfrecon.fields.density import FEATURES, HIDDEN
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.init import first_parameters
@@ -91,7 +92,7 @@ class SdfField(nn.Module):
         """Red, green and blue as seen along unit `directions`."""
         ones = torch.ones_like(normals[:, :1])
         inputs = torch.cat([features, view_basis(directions), normals, ones], 1)
-        return torch.sigmoid(self.colour_mlp(inputs))
+        return colours_of(self.colour_mlp(inputs))
 
 
 def section_thickness(

@@ -87,7 +87,7 @@ void Core::run_chunk(Rays& rays, int begin, int end, UnitMemory& memory, Chunk& 
         if (train && u.kept) {
             float* tape = chunk.reel.reserve(u.kept, field_.grid.active);
             if (!kernels_.backward(field_, u, chunk.grad.data(), tape)) chunk.finite = false;
-            chunk.reel.add(u.kept, field_.grid.active, u.kept);
+            chunk.reel.add(u.kept, field_.grid.active);
         }
         u.rays = 0;
     };

@@ -171,6 +171,13 @@ inline void forward(const Field& field, Unit& u, float stop) {
     composite(u);
 }
 
+// By a colour before its sigmoid: one that is near 0 or 1 can come back.
+inline float by_raw_colour(float d, float colour) {
+    const float slope = colour * (1.0f - colour);
+    const bool back = (d < 0.0f) == (colour < 0.5f);
+    return d * (back && slope < nerf::kLeastSlope ? nerf::kLeastSlope : slope);
+}
+
 // Derivatives by log density, into u.d_sigma, and by the colour before its sigmoid, into u.grad_c (kept, W).
 inline void composite_backward(Unit& u) {
     for (int r = 0; r < u.rays; r++) {
@@ -197,7 +204,7 @@ inline void composite_backward(Unit& u) {
         const bool clamped = u.outputs[size_t(kOutputs) * s] > nerf::kMaxLogDensity;
         u.d_sigma[s] = clamped ? 0.0f : d_tau * u.dts[s] * u.sigma[s];
         float* d_raw = u.grad_c + size_t(W) * s;
-        for (int c = 0; c < 3; c++) d_raw[c] = d[c] * w * rgb[c] * (1.0f - rgb[c]);
+        for (int c = 0; c < 3; c++) d_raw[c] = by_raw_colour(d[c] * w, rgb[c]);
     }
 }
 

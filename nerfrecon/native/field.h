@@ -18,6 +18,7 @@ constexpr int kColourIn = kOutputs + kHarmonics;
 constexpr int kColours = 3;
 constexpr int kColoursPadded = 16;
 constexpr float kMaxLogDensity = 15.0f;
+constexpr float kLeastSlope = 0.02f;  // of a colour by what its sigmoid takes, on the way back (fields/colours.py)
 
 struct Level {
     float scale;
@@ -85,10 +86,9 @@ struct Unit {
     float *grad_a, *grad_b, *grad_c;
 };
 
-// Kept samples and what reached their encodings: x[n], y[n], z[n], then for each active level n pairs. The points
-// behind the first `alone` ones come in fours that lie close together.
+// Kept samples and what reached their encodings: x[n], y[n], z[n], then for each active level n pairs.
 struct Tape {
-    int n, alone;
+    int n;
     const float* data;
     const float* gradients(int level) const { return data + size_t(3 + 2 * level) * n; }
     static size_t floats(int n, int active) { return size_t(3 + 2 * active) * n; }

@@ -21,11 +21,10 @@ constexpr float kTetrahedron[kCorners][3] = {{1, -1, -1}, {-1, -1, 1}, {-1, 1, -
 inline int used_columns(const SdfField& field) { return nerf::kPlace + nerf::kFeatures * field.grid.active; }
 inline int padded_columns(const SdfField& field) { return (used_columns(field) + W - 1) / W * W; }
 
-// Network inputs of n points: [2x - 1, 1, grid], zeros up to a multiple of W. `fours`: they come in close fours.
-template <bool fours = false>
+// Network inputs of n points: [2x - 1, 1, grid], zeros up to a multiple of W.
 inline void encode_places(const SdfField& field, const float* x, const float* y, const float* z, int n, float* out) {
     const int e = field.layers.encoded, used = used_columns(field), padded = padded_columns(field);
-    for (int l = 0; l < field.grid.active; l++) encode_level<fours>(field.grid, l, x, y, z, n, out + nerf::kPlace, e);
+    for (int l = 0; l < field.grid.active; l++) encode_level(field.grid, l, x, y, z, n, out + nerf::kPlace, e);
     for (int s = 0; s < n; s++) {
         float* row = out + size_t(e) * s;
         row[0] = 2.0f * x[s] - 1.0f, row[1] = 2.0f * y[s] - 1.0f, row[2] = 2.0f * z[s] - 1.0f, row[3] = 1.0f;
@@ -170,7 +169,7 @@ inline void differences(const SdfField& field, SdfUnit& u) {
             u.corner_z[p] = inside(u.z[s] + h * kTetrahedron[k][2]);
         }
     for (int p = points; p < points + W; p++) u.corner_x[p] = u.corner_y[p] = u.corner_z[p] = 0.0f;
-    encode_places<true>(field, u.corner_x, u.corner_y, u.corner_z, points, u.corner_encoded);
+    encode_places(field, u.corner_x, u.corner_y, u.corner_z, points, u.corner_encoded);
     distances(field, u.corner_x, u.corner_y, u.corner_z, points, u.corner_encoded, u.corner_hidden, u.corner_f);
     for (int i = 0; i < u.chosen; i++) {
         const float* f = u.corner_f + kCorners * i;

@@ -17,7 +17,7 @@ inline void sections_backward(const SdfField& field, SdfUnit& u) {
             float* d_raw = u.grad_c + size_t(W) * u.place[s];
             for (int c = 0; c < 3; c++) {
                 value += d[c] * rgb[c];
-                d_raw[c] = d[c] * w * rgb[c] * (1.0f - rgb[c]);
+                d_raw[c] = by_raw_colour(d[c] * w, rgb[c]);
             }
         }
         u.d_tau[s] = (u.through[s] - w) * value - u.behind[r];

@@ -117,7 +117,7 @@ void SdfCore::run_chunk(Rays& rays, int begin, int end, SdfUnitMemory& memory, S
         if (train && u.looked) {
             float* tape = chunk.reel.reserve(u.tape_points(), field_.grid.active);
             if (!kernels_.backward(field_, u, chunk.grad.data(), tape)) chunk.finite = false;
-            chunk.reel.add(u.tape_points(), field_.grid.active, u.looked);
+            chunk.reel.add(u.tape_points(), field_.grid.active);
         }
         u.rays = 0;
     };

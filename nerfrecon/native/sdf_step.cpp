@@ -125,7 +125,7 @@ double SdfCore::fit(const float* points, const float* targets, size_t n, const P
             float* tape = chunk.reel.reserve(count, field_.grid.active);
             bool finite;
             chunk.loss += kernels_.regress(field_, u, count, targets + i, float(n), chunk.grad.data(), tape, &finite);
-            chunk.reel.add(count, field_.grid.active, count);
+            chunk.reel.add(count, field_.grid.active);
             chunk.finite = chunk.finite && finite;
             i += count;
         }

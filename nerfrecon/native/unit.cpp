@@ -35,8 +35,8 @@ float* Reel::reserve(int n, int active) {
     return floats_.data() + used_;
 }
 
-void Reel::add(int n, int active, int alone) {
-    tapes_.push_back({n, alone, used_});
+void Reel::add(int n, int active) {
+    tapes_.push_back({n, used_});
     used_ += Tape::floats(n, active);
 }
 

@@ -28,13 +28,13 @@ class Reel {
    public:
     void clear() { used_ = 0, tapes_.clear(); }
     float* reserve(int n, int active);  // room for the next tape
-    void add(int n, int active, int alone);  // the tape that was written there; as Tape
-    Tape tape(size_t i) const { return {tapes_[i].n, tapes_[i].alone, floats_.data() + tapes_[i].start}; }
+    void add(int n, int active);
+    Tape tape(size_t i) const { return {tapes_[i].n, floats_.data() + tapes_[i].start}; }
     size_t size() const { return tapes_.size(); }
 
    private:
     struct Place {
-        int n, alone;
+        int n;
         size_t start;
     };
     std::vector<float> floats_;
