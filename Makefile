@@ -60,7 +60,7 @@ demo: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/falldet predict falldet/shipped/pictures/images --out $(DEMO)/falls
 	$(BIN)/nerfrecon simulate-product --out $(DEMO)/photographs views=36
 	OMP_NUM_THREADS=1 $(BIN)/nerfrecon run $(DEMO)/photographs/images --quality draft --out $(DEMO)/product \
-	  name=planter field.train.cpu_s=90.0 bake.fit_cpu_s=20.0
+	  name=planter 'sfm.scale={type: marker, side_mm: 50.0}' field.train.cpu_s=90.0 bake.fit_cpu_s=20.0
 	@echo "The reports: $(DEMO)/fit/report.html $(DEMO)/digits/report.html $(DEMO)/product/report.html"
 	@echo "People found: $(DEMO)/falls/drawn; to turn by hand: $(DEMO)/product/model.html $(DEMO)/product/baked.html"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \

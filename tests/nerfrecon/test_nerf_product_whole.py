@@ -1,4 +1,4 @@
-"""A product of a small rendered cup, through all stages: stopped while it trains, gone on with, judged, shown."""
+"""A product of a small rendered cup, through all stages: stopped while it trains, gone on with, judged."""
 
 from __future__ import annotations
 
