@@ -41,7 +41,8 @@ class Ground:
     @property
     def is_wall(self) -> bool:
         """Whether the plane is far from level."""
-        return self.plane is not None and float(self.plane[:3] @ self.up) < np.cos(np.deg2rad(_LEVEL_DEG))
+        level = np.cos(np.deg2rad(_LEVEL_DEG))
+        return self.plane is not None and bool(self.plane[:3] @ self.up < level)
 
 
 def camera_up(views: Sequence[View]) -> tuple[Float[np.ndarray, " 3"], float]:

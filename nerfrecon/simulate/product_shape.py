@@ -3,6 +3,8 @@ and a raised relief; and the flat mat that it stands on."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -29,10 +31,12 @@ _PETALS = np.array(  # angle (degrees), height (m), half width (m), half height 
 )
 
 
+@lru_cache(maxsize=1)
 def product(seed: int = 0) -> tuple[Subject, int]:
     """Product and mat with their texture, and how many of the faces (the first ones) are the product's.
 
-    What little sky reaches is darker: the shade of the corners is baked from the shape.
+    What little sky reaches is darker: the shade of the corners is baked from the shape. Made once: ten
+    CPU-seconds.
     """
     parts = [_turned(), _handle(), _mat()]
     vertices, faces, uv, start = [], [], [], 0
