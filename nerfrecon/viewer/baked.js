@@ -129,7 +129,7 @@ async function start() {
     renderer.draw(camera, background);
   }
   window.__setCamera = drawExact;
-  window.__count = (camera) => { const counted = renderer.count(camera); isDue = true; return counted; };
+  window.__count = (camera) => { const counted = renderer.count(camera); [isDue, isSharp] = [true, false]; return counted; };
   window.__controls = controls;
   window.__sharpness = () => ({moving: sharpness, isSharp});
 

@@ -63,8 +63,10 @@ class BakedRenderer {
 
   // Means over the pixels of a view: steps a ray, texture reads a pixel.
   count(camera) {
+    const {gl} = this;
+    [gl.canvas.width, gl.canvas.height] = [camera.width, camera.height]; // beyond the canvas nothing is drawn
     this.draw(camera, null, true);
-    const {gl} = this, bytes = new Uint8Array(4 * camera.width * camera.height);
+    const bytes = new Uint8Array(4 * camera.width * camera.height);
     gl.readPixels(0, 0, camera.width, camera.height, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     let [steps, reads] = [0, 0];
     for (let i = 0; i < bytes.length; i += 4) {
