@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from nerfrecon.fields.colours import LEAST_SLOPE, colours_of
 from nerfrecon.fields.density import DensityField, exp_clamped
 from nerfrecon.fields.init import first_parameters
 from nerfrecon.fields.schedule import active_levels
@@ -112,3 +113,14 @@ def test_it_learns_a_function():
         loss.backward()
         optimiser.step()
     assert float(error(points_of(500, seed=99)).detach()) < before / 3
+
+
+def test_a_saturated_colour_can_come_back_but_is_not_driven_further():
+    raw = torch.tensor([-30.0, -30.0, 30.0, 30.0, 0.5], requires_grad=True)
+    found = colours_of(raw)
+    assert torch.equal(found, torch.sigmoid(raw))
+    wanted = torch.tensor([-1.0, 1.0, 1.0, -1.0, 1.0])  # brighter, darker, darker, brighter, darker
+    (slope,) = torch.autograd.grad(found, raw, wanted)
+    own = torch.sigmoid(raw) * (1 - torch.sigmoid(raw))
+    assert slope[0] == -LEAST_SLOPE and slope[2] == LEAST_SLOPE
+    assert torch.allclose(slope[[1, 3, 4]], (wanted * own)[[1, 3, 4]])

@@ -170,6 +170,24 @@ def test_losses(losses: LossOptions):
         assert relative(found.gradients[name], parameter.grad.numpy()) < 2e-5, name  # type: ignore[union-attr]
 
 
+def test_saturated_colours_come_back_as_in_the_reference():
+    core, reference = backend(ISAS[0])
+    with torch.no_grad():
+        reference.colour_mlp.get_parameter("2").mul_(60)
+    core.load_state({name: values.numpy() for name, values in reference.state_dict().items()})
+    given = rays([5, 40, 12, 70, 33])
+    loss, seen = reference_loss(reference, given, LossOptions())
+    loss.backward()
+    found = core.evaluate(*given)
+    for name, parameter in reference.named_parameters():
+        assert relative(found.gradients[name], parameter.grad.numpy()) < 1e-4, name  # type: ignore[union-attr]
+    with torch.no_grad():
+        colours = reference.colour(
+            reference.density(torch.full((64, 3), 0.5))[1], torch.nn.functional.normalize(torch.randn(64, 3))
+        )
+    assert ((colours < 0.02) | (colours > 0.98)).float().mean() > 0.3
+
+
 @pytest.mark.parametrize("levels,active", [(16, 5), (5, 5), (13, 13), (1, 1)])
 def test_levels_that_are_off_or_not_there(levels: int, active: int):
     core, reference = backend(ISAS[0], DensityFieldOptions(grid=GridOptions(levels=levels, log2_table=12)))
