@@ -176,7 +176,7 @@ def test_saturated_colours_come_back_as_in_the_reference():
         reference.colour_mlp.get_parameter("2").mul_(60)
     core.load_state({name: values.numpy() for name, values in reference.state_dict().items()})
     given = rays([5, 40, 12, 70, 33])
-    loss, seen = reference_loss(reference, given, LossOptions())
+    loss, _ = reference_loss(reference, given, LossOptions())
     loss.backward()
     found = core.evaluate(*given)
     for name, parameter in reference.named_parameters():
