@@ -30,6 +30,7 @@ ORIGINS = {
     "imcls/flowers5": "github.com/JoelOscarsson/dl-assignment, data/flowers, the first 300 a class by name",
     "imcls/weights": "github.com/google-coral/test_data, mobilenet_v2_1.0_224_quant.tflite, de-quantised",
     "nerfrecon/boot": "github.com/odedstein/meshes, objects/boot",
+    "nerfrecon/flowerpot": "github.com/natowi/dataset_flowerpot, full_dataset, at 1600 px, CC BY-SA 4.0",
     "nerfrecon/fox": "github.com/NVlabs/instant-ngp, data/nerf/fox",
     "nerfrecon/lego": "the NeRF-synthetic set's lego, its 100 training views at 400 x 400",
     "nerfrecon/shoe_gltf": "github.com/pablode/usd-assets, materials-variants-shoe, converted to GLB",

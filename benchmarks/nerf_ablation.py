@@ -178,6 +178,8 @@ def _config(variant: Variant, scene: Scene) -> NerfreconConfig:
     step = np.ptp(wide_box(scene.box), axis=0).max() / CLASSIC_SAMPLES / scene.side
     if variant.wide:
         step = 1 / CLASSIC_SAMPLES
+    # Steps of 4096 samples are 18 rays of (a), and from these it learns that all is empty.
+    samples = 32768 if variant.wide and variant.field is CLASSIC else 4096
     classic = {"network_lr": 5e-4, "beta2": 0.999, "epsilon": 1e-7}
     return NerfreconConfig.model_validate(
         {
@@ -188,7 +190,7 @@ def _config(variant: Variant, scene: Scene) -> NerfreconConfig:
                 "coarse_images": 1,
                 # Short trainings on a CPU: many small steps, soon at their full rate.
                 "optimiser": {"warm_up_steps": 20, **(classic if variant.field is CLASSIC else {})},
-                "batch": {"first_samples": 4096, "last_samples": 4096},
+                "batch": {"first_samples": samples, "last_samples": samples},
             },
             "visibility": {"at": [0.5]},
             "look": {"times": 1, "views": 1, "most_px": 16},

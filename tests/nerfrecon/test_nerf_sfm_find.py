@@ -188,7 +188,7 @@ def test_features_lie_on_the_object_where_there_are_masks_or_alpha(taken: Path, 
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     for k in range(3):
-        picture = cv2.imread(str(taken / "images" / f"view_0{k}.png"))
+        picture = np.asarray(cv2.imread(str(taken / "images" / f"view_0{k}.png")))
         height, width = picture.shape[:2]
         left = np.zeros((height, width), np.uint8)
         left[:, : width // 2] = 255

@@ -48,12 +48,13 @@ def test_scale_from_a_marker(posed: dict[str, PosedPicture]) -> None:
         find_scale(MarkerScale(side_mm=50, dictionary="9X9"), posed, None)
 
 
+def _pixel(name: str, uv: np.ndarray) -> tuple[str, float, float]:
+    return name, round(float(uv[0]), 1), round(float(uv[1]), 1)
+
+
 def test_scale_from_a_known_distance(posed: dict[str, PosedPicture]) -> None:
     ends = np.array([[0.3, -0.2, 0.0], [-0.25, 0.1, 0.1]])
-    told = [
-        tuple((name, *map(float, np.round(posed[name].project(end), 1))) for name in list(posed)[:3])
-        for end in ends
-    ]
+    told = [tuple(_pixel(name, posed[name].project(end)) for name in list(posed)[:3]) for end in ends]
     options = DistanceScale(length_mm=250, first=told[0], second=told[1])
     found = find_scale(options, posed, None)
     assert found.metres_per_unit == pytest.approx(0.25 / np.linalg.norm(ends[1] - ends[0]), rel=0.003)
