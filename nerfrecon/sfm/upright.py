@@ -1,7 +1,7 @@
 """Which way is up, and the plane that the object stands on.
 
 In order of trust: the dominant plane of the points, with all cameras on one side of it; the plane of a ring
-of cameras; the mean up of the pictures as they were held.
+of cameras; what is square to the pictures' horizontals; the mean up of the pictures as they were held.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ _MOST_TILT_DEG = 50.0
 _ABOVE = 0.9
 _HELD = {1: (0, -1), 2: (0, -1), 3: (0, 1), 4: (0, 1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
 """Up in the stored pixels (right, down) by EXIF's orientation: 6 is stored on its side, up points left."""
+
+
+_TURNED, _LEVEL = 0.2, 0.35
+"""Spread of the pictures' horizontals: by how far they turn, and by how little they leave a plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +57,28 @@ def find_upright(
 
 
 def held_up(T: Float[np.ndarray, "n 4 4"], orientations: list[int]) -> Float[np.ndarray, " 3"]:
-    """The mean of the pictures' own up. Pictures taken from above say little, and count little: what is
-    summed is the part of it that most have in common."""
-    ups = []
+    """What is square to all pictures' horizontals, where these are level and turn enough to tell.
+
+    Otherwise the mean of the pictures' own up. Pictures taken from above say little, and count little: what
+    is summed is the part of it that most have in common.
+    """
+    ups, level = [], []
     for pose, orientation in zip(T, orientations, strict=True):
         right, down = _HELD.get(orientation, (0, -1))
         ups.append(right * pose[:3, 0] + down * pose[:3, 1])
+        level.append(-down * pose[:3, 0] + right * pose[:3, 1])
     ups = np.stack(ups)
     mean = ups.mean(0)
     for _ in range(10):
         mean /= max(float(np.linalg.norm(mean)), 1e-12)
         mean = (ups * np.clip(ups @ mean, 0, None)[:, None]).sum(0)
-    return mean / max(float(np.linalg.norm(mean)), 1e-12)
+    mean /= max(float(np.linalg.norm(mean)), 1e-12)
+    if len(level) < 3:
+        return mean
+    _, lengths, ways = np.linalg.svd(np.stack(level), full_matrices=False)
+    axis = ways[2] if ways[2] @ mean > 0 else -ways[2]
+    told = lengths[1] > _TURNED * lengths[0] and lengths[2] < _LEVEL * lengths[1]
+    return axis if told and axis @ mean > np.cos(np.deg2rad(_MOST_TILT_DEG)) else mean
 
 
 def dominant_plane(

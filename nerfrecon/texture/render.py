@@ -40,7 +40,7 @@ class Renderer:
         a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
         area_px = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
         # Texels per unit length on each face.
-        self._density = np.sqrt(area_px / np.maximum(area, 1e-300)).astype(np.float32)
+        self._density = np.sqrt(area_px / np.maximum(area, 1e-20)).astype(np.float32)
 
     def render(self, camera: RayCamera, background: Colour, rays_a_side: int = 2) -> Rendered:
         """One view."""

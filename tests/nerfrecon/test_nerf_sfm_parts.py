@@ -115,7 +115,7 @@ def test_order_tells_only_where_neighbours_agree() -> None:
     shuffled = agreement[np.ix_(mixed, mixed)]
     assert not order_tells(shuffled)
     pairs = likely_pairs(shuffled, 6)
-    assert all(shuffled[i, j] >= 20 for i, j in pairs) and len({k for pair in pairs for k in pair}) == 40
+    assert all(shuffled[i, j] >= 12 for i, j in pairs) and len({k for pair in pairs for k in pair}) == 40
 
 
 def test_groups_are_what_inliers_join() -> None:
@@ -143,7 +143,7 @@ def test_up_is_the_tables_and_orientation_of_the_pictures_counts() -> None:
     assert found.up_from == "plane" and found.up[2] > 0.9999 and found.plane is not None
     assert abs(found.plane[3]) < 0.002
     without = find_upright(names, thing[:30], {})
-    assert without.plane is None and without.up[2] > 0.95
+    assert without.plane is None and without.up[2] > 0.999
 
     turned = poses.copy()  # the phone was turned: the sensor's left is up
     turned[:, :3, 0], turned[:, :3, 1] = poses[:, :3, 1], -poses[:, :3, 0]
