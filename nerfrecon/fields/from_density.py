@@ -62,7 +62,7 @@ def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"
         state = "empty" if not solid.any() else "filled"
         raise BadInput(
             f"the density field is {state}: it has no surface to begin a signed distance from",
-            hint="train it longer, or give another density threshold",
+            hint="train it longer, give another start.threshold, or begin without it: start=null",
         )
     # A centre lies half a cell from the wall between it and its neighbour of the other kind.
     outside, inside = np.asarray(distance_transform_edt(~solid)), np.asarray(distance_transform_edt(solid))

@@ -25,6 +25,7 @@ from suite.geometry.ply import write_ply
 from suite.run import Run
 
 SMALL = (
+    "field.start=null",
     "field.train.cpu_s=null",
     "field.train.steps=48",
     "field.train.batch.first_samples=2048",
