@@ -65,6 +65,9 @@ OPTIONAL = (
     Optional("mmdet", "mmdet", "mmdet", "falldet: training by mmdet, with any of its configs"),
     Optional("mmengine", "mmengine", "mmdet", "falldet: the same"),
     Optional("scikit-image", "skimage", "nerfrecon", "nerfrecon: meshes of fields"),
+    Optional("pycolmap", "pycolmap", "nerfrecon", "nerfrecon: cameras of photographs"),
+    Optional("fast-simplification", "fast_simplification", "nerfrecon", "nerfrecon: meshes of fewer faces"),
+    Optional("xatlas", "xatlas", "nerfrecon", "nerfrecon: textures' charts"),
     Optional("nerfacc", "nerfacc", "tcnn", "nerfrecon: backend tcnn, on a GPU"),
     Optional(
         "tinycudann",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -102,6 +103,7 @@ def test_a_run_that_was_cut_short_looks_for_no_feature_twice(
 
 @pytest.mark.parametrize("placed", [None, [0]])
 def test_ctrl_c_cancels_what_colmap_does(placed: list[int] | None) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit it ignored
     tokens: list[Any] = []
 
     def call(token: Any) -> None:
@@ -112,8 +114,11 @@ def test_ctrl_c_cancels_what_colmap_does(placed: list[int] | None) -> None:
                 return
             time.sleep(0.02)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_step("Waiting", call, placed, 5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_step("Waiting", call, placed, 5)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert tokens[0].is_cancelled
 
 
