@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	echo "Installing the tested versions (a few minutes)"; \
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[spine,imcls,falldet,watch,nerfrecon,mmdet,dev]'; \
+	  -e '.[spine,capture,imcls,falldet,watch,nerfrecon,mmdet,dev]'; \
 	touch $(STAMP)
 
 # OMP_NUM_THREADS=1: small networks gain little from a second core and lose much where it is busy.

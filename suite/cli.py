@@ -11,7 +11,7 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -164,13 +164,13 @@ def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) 
         def command(*args: Any, config_file: Path | None, settings: tuple[str, ...], **kwargs: Any) -> Any:
             from suite.config import load_config
 
-            bare = [setting for setting in settings if "=" not in setting]
-            if recipes is not None and config_file is None and bare:
-                config_file = recipe_file(bare.pop(0), recipes)
-            if bare:
-                raise click.UsageError(f"Unexpected argument {bare[0]!r}; settings are written key=value.")
-            overrides = [setting for setting in settings if "=" in setting]
-            return function(*args, loaded=load_config(model(), config_file, overrides), **kwargs)
+            given = list(settings)
+            bare = next((setting for setting in given if "=" not in setting), None)
+            if recipes is not None and config_file is None and bare is not None:
+                given.remove(bare)
+                config_file = recipe_file(bare, recipes)
+            loaded = load_config(model(), config_file, key_values(given))
+            return function(*args, loaded=loaded, **kwargs)
 
         file = click.Path(dir_okay=False, path_type=Path)
         metavar = "[KEY=VALUE]..." if recipes is None else "[YAML] [KEY=VALUE]..."
@@ -186,6 +186,34 @@ def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) 
         return click.option("--config", "config_file", type=file, help="Configuration file (YAML).")(wrapped)
 
     return decorate
+
+
+def recipe_list(recipes: Path) -> Callable[[F], F]:
+    """Give a command ``--list``, which says what recipes the folder has, by their first lines."""
+
+    def show(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            for path in sorted(recipes.glob("*.yaml")):
+                first = path.read_text(encoding="utf-8").partition("\n")[0]
+                click.echo(f"{path.stem:<20} {first.lstrip('# ')}")
+            ctx.exit()
+
+    return click.option(
+        "--list",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Say which recipes are shipped, and leave.",
+    )
+
+
+def key_values(settings: Sequence[str]) -> list[str]:
+    """Settings as they are; a usage error names the first that is none."""
+    for setting in settings:
+        if "=" not in setting:
+            raise click.UsageError(f"Unexpected argument {setting!r}; settings are written key=value.")
+    return list(settings)
 
 
 def recipe_file(name: str, recipes: Path) -> Path:

@@ -57,6 +57,31 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def sole(folder: str | Path) -> Iterator[None]:
+    """Work in ``folder``, which is there, while no other process does. A kill lets go, and no file is left.
+
+    Raises BadInput where another is at it. Disks without locks, and Windows, are not guarded.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no POSIX
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "wait until it has ended, or stop it; or name another folder"
+            raise BadInput("another process is at work in this folder", folder, hint) from None
+        except OSError:
+            pass  # a disk that knows no locks
+        yield
+    finally:
+        os.close(held)
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

@@ -1,15 +1,23 @@
-"""Finding the run to go on with: the newest that was started with the same settings and has not finished."""
+"""The run to go on with: the newest with the same settings that has not finished; or a new one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suite.errors import BadInput
 from suite.run import CONFIG, Run
 
 if TYPE_CHECKING:
-    from suite.config import Config
+    from suite.config import Config, Loaded
+
+
+def started(loaded: Loaded[Any], out: Path | None, *, resume: bool) -> Run:
+    """A new run in ``out``, by default the next free of runs/NAME; with ``resume`` the one to go on with."""
+    folder = out or Path("runs") / loaded.config.name
+    if resume:
+        return unfinished(folder, loaded.config, numbered=out is None)
+    return Run.create(folder, config=loaded, numbered=out is None)
 
 
 def unfinished(folder: Path, config: Config, *, numbered: bool) -> Run:

@@ -63,7 +63,7 @@ def test_the_native_core_says_its_instruction_sets_or_why_it_is_not_there(monkey
 
 def test_what_modules_know_of_themselves_is_in_the_table():
     names = {point.name for point in entry_points(group="suite.doctor")}
-    assert names == {"nerfrecon"}
+    assert names == {"nerfrecon", "capture"}
     assert {row.name for row in core_of_nerfrecon()} <= {finding.name for finding in doctor.examine()}
 
 

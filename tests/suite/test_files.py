@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.errors import BadInput
-from suite.files import atomic_folder, atomic_write, data_folder, sha256
+from suite.files import atomic_folder, atomic_write, data_folder, sha256, sole
 
 
 def test_a_file_appears_whole(tmp_path: Path):
@@ -72,3 +72,14 @@ def test_data_sets_are_looked_up_where_suite_data_says(tmp_path: Path, monkeypat
     monkeypatch.setenv("SUITE_DATA", str(tmp_path))
     assert data_folder("spine/backs") == tmp_path / "spine" / "backs"
     assert data_folder("spine/fronts") is None
+
+
+def test_one_at_a_time_works_in_a_folder(tmp_path):
+    refused = pytest.raises(BadInput, match="another process is at work in this folder; wait")
+    with sole(tmp_path):
+        with refused as caught, sole(tmp_path):
+            raise AssertionError("both are in")
+        assert len(str(caught.value).splitlines()) == 1
+        (tmp_path / "file").write_text("what is in it is free")
+    with sole(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
