@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suite.cli import LazyGroup, entry, print_table, with_config
+from suite.cli import LazyGroup, entry, print_table, recipe_list, with_config
 from suite.errors import BadInput
 
 if TYPE_CHECKING:
@@ -94,23 +94,8 @@ def predict(
     ctx.exit(summary.exit_code)
 
 
-def _list_recipes(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        for path in sorted(RECIPES.glob("*.yaml")):
-            first = path.read_text(encoding="utf-8").partition("\n")[0]
-            click.echo(f"{path.stem:<20} {first.lstrip('# ')}")
-        ctx.exit()
-
-
 @falldet.command()
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_recipes,
-    help="Say which recipes are shipped, and leave.",
-)
+@recipe_list(RECIPES)
 @with_config(_config, RECIPES)
 def check(loaded: Loaded[FalldetConfig]) -> None:
     """Check settings, data and detector without training: sizes, classes, what is held back."""
@@ -125,15 +110,9 @@ def check(loaded: Loaded[FalldetConfig]) -> None:
 @with_config(_config, RECIPES)
 def train(out: Path | None, resume: bool, loaded: Loaded[FalldetConfig]) -> None:
     """Train a detector, choose its threshold on pictures held back, and write figures and a report."""
-    from suite.run import Run
-    from suite.unfinished import unfinished
+    from suite.unfinished import started
 
-    folder = out or Path("runs") / loaded.config.name
-    if resume:
-        run = unfinished(folder, loaded.config, numbered=out is None)
-    else:
-        run = Run.create(folder, config=loaded, numbered=out is None)
-    with run:
+    with started(loaded, out, resume=resume) as run:
         from falldet.train import train as train_model
 
         train_model(loaded.config, run, resume)

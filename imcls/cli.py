@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suite.cli import LazyGroup, entry, print_table, recipe_file, with_config
+from suite.cli import LazyGroup, entry, print_table, recipe_file, recipe_list, with_config
 from suite.errors import BadInput
 
 if TYPE_CHECKING:
@@ -40,23 +40,8 @@ def imcls() -> None:
     """
 
 
-def _list_recipes(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        for path in sorted(RECIPES.glob("*.yaml")):
-            first = path.read_text(encoding="utf-8").partition("\n")[0]
-            click.echo(f"{path.stem:<20} {first.lstrip('# ')}")
-        ctx.exit()
-
-
 @imcls.command()
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_recipes,
-    help="Say which recipes are shipped, and leave.",
-)
+@recipe_list(RECIPES)
 @with_config(_config, RECIPES)
 def check(loaded: Loaded[ImclsConfig]) -> None:
     """Check settings, data and model without training, and say how long it would take."""
@@ -108,15 +93,9 @@ def split(out: Path | None, loaded: Loaded[ImclsConfig]) -> None:
 @with_config(_config, RECIPES)
 def train(out: Path | None, resume: bool, loaded: Loaded[ImclsConfig]) -> None:
     """Train the members, judge each on what it has not seen, and write the report."""
-    from suite.run import Run
-    from suite.unfinished import unfinished
+    from suite.unfinished import started
 
-    folder = out or Path("runs") / loaded.config.name
-    if resume:
-        run = unfinished(folder, loaded.config, numbered=out is None)
-    else:
-        run = Run.create(folder, config=loaded, numbered=out is None)
-    with run:
+    with started(loaded, out, resume=resume) as run:
         from imcls.train import train as train_members
 
         train_members(loaded, run, resume)

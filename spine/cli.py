@@ -1,4 +1,4 @@
-"""`spine fit | simulate | compare | template`: what is heavy is imported when a command runs."""
+"""`spine fit | annotate | simulate | compare | template`: what is heavy is imported when a command runs."""
 
 from __future__ import annotations
 
@@ -84,6 +84,47 @@ def fit(
             page = write_report(run.path(REPORT), result, config.report)
     _summary(result)
     click.echo(f"The report: {page}")
+
+
+@spine.command()
+@click.argument("scan", metavar="INPUT", type=_PATH)
+@click.option("--landmarks", type=_PATH, help="Landmarks file to begin with.")
+@click.option("--units", type=click.Choice(["m", "cm", "mm"]), help="Unit of the file, if not to be found.")
+@click.option("--intrinsics", type=_PATH, help="JSON file of the camera, for a depth image.")
+@click.option(
+    "--out", type=_PATH, help="Landmarks file to write.  [default: that of --landmarks, or beside INPUT]"
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of this computer.  [default: a free one]"
+)
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+@with_config(_spine_config)
+def annotate(
+    scan: Path,
+    landmarks: Path | None,
+    units: str | None,
+    intrinsics: Path | None,
+    out: Path | None,
+    port: int,
+    no_browser: bool,
+    loaded: Loaded[SpineConfig],
+) -> None:
+    """Correct the landmarks of the back in INPUT on a page, and fit again on the spot.
+
+    The page is served on this computer only and asks nobody else for anything. It saves the file that
+    `spine fit --landmarks` takes; Ctrl-C ends it. INPUT and settings are those of `spine fit`.
+    """
+    from spine.annotate import annotate as serve
+    from spine.pipeline import Progress, find_scan, reconstruct
+
+    config = (_stated_units(loaded, units) if units is not None else loaded).config
+    file = find_scan(scan)
+
+    def fit(given: Path | None, stage: Progress) -> Reconstruction:
+        return reconstruct(file, config, given, stage, intrinsics=intrinsics)
+
+    more: dict[str, Any] = {"landmarks": landmarks, "out": out, "intrinsics": intrinsics}
+    serve(file, config, fit, **more, port=port, browser=not no_browser)
 
 
 @spine.command()

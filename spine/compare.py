@@ -19,6 +19,7 @@ import numpy as np
 from spine.anatomy import LEVELS
 from spine.measure.angles import C7, checked_chain, level_name
 from spine.output import FORMAT, RESULT, VERSION
+from spine.repeatability import shipped_repeatability
 from spine.report.curves import coronal_figure, rotation_figure, sagittal_figure, top_figure
 from spine.report.page import NOT_A_DEVICE
 from spine.report.summary import MAIN, spaced
@@ -207,11 +208,22 @@ def _page(comparison: Comparison) -> Page:
         "posture and growth show, where the person stood does not. Shaded are 90 % intervals. Levels on the "
         "left are those of the first visit.\n\nA change counts as more than error where it exceeds the "
         "smallest detectable change, or, where that is not known, where its interval leaves out zero. Both "
-        "take the visits as independent."
+        "take the visits as independent." + _repeated()
     )
     page.heading("All indices")
     page.table(change_table(comparison))
     return page
+
+
+def _repeated() -> str:
+    """Where the smallest detectable changes of automatic results come from."""
+    repeatability = shipped_repeatability()
+    if repeatability is None:
+        return ""
+    return (
+        "\n\nWhere landmarks were found automatically the smallest detectable change was measured: "
+        f"{repeatability.provenance}. How a person stands on another day is not in it."
+    )
 
 
 def _change(key: str, a: dict[str, Any], b: dict[str, Any]) -> Change | None:

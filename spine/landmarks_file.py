@@ -12,7 +12,7 @@ than found ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ def write_landmarks(path: str | Path, landmarks: Landmarks, surface: BackSurface
         "dimple_right": None if landmarks.dimple_right_mm is None else in_scan(landmarks.dimple_right_mm),
         "spinous_line": in_scan(np.stack([line.x_mm[seen], line.y_mm[seen], line.z_mm[seen]], axis=1)),
     }
+    write_content(path, content)
+
+
+def write_content(path: str | Path, content: Mapping[str, Any]) -> None:
+    """What such a file holds, a line for each point; atomic."""
     rows = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
     with atomic_write(Path(path), "w") as out:
         out.write("{\n" + rows.replace("], [", "],\n    [") + "\n}\n")

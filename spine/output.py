@@ -10,7 +10,7 @@ result.json (format "spine-result", version 1) holds lengths in mm and angles in
     vertebra_table C7 ... S1: the columns of vertebrae.csv
     landmarks      VP, base, dimples (or null), the spinous line with sigma and surface rotation, confidence
     fit            convergence, personal factors, and for each term of the energy its cost and RMS in sigma
-    quality        verdict and checks (ok, warn, bad), notes, timings
+    quality        verdict and checks (ok, warn, bad), of a recording its capture, notes, timings
     about          what needs a word of explanation, so that the file explains itself
 
 Readers should refuse another `version`; keys may be added within one.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,7 @@ def result_dict(result: Reconstruction) -> dict[str, Any]:
             "checks": [check.to_dict() for check in result.flags],
             "noise_mm": surface.noise_mm,
             "coverage": surface.coverage,
+            "capture": None if surface.capture is None else asdict(surface.capture),
             "notes": list(result.notes),
             "timings_s": dict(result.timings_s),
         },

@@ -16,6 +16,7 @@ from spine.landmarks_file import read_landmarks
 from spine.measure import Indices, load_cobb_calibration, measure
 from spine.quality import quality_checks
 from spine.reconstruction import Reconstruction
+from spine.repeatability import shipped_repeatability
 from spine.scan import Intrinsics
 from spine.shape import load_shape_modes
 from spine.solve import SpineFit, fit_chain
@@ -104,12 +105,14 @@ def _indices(
     line = landmarks.line
     turned = line.rotation_seen & line.seen
     measured = (line.y_mm[turned], line.x_mm[turned], np.degrees(line.rotation_rad[turned]))
+    repeated = shipped_repeatability()
     return measure(
         fit.T_body_vertebra,
         surface=surface.height(),
         landmarks=landmarks,
         line=measured if turned.sum() > 1 else None,
         samples=samples,
+        sdc=None if landmarks.line_drawn or repeated is None else repeated.sdc,
         calibration=load_cobb_calibration(landmarks.line_drawn) if config.measure.calibrated_cobb else None,
         shape_space=load_shape_modes(),
     )

@@ -21,6 +21,7 @@ from suite.report.flag import FLAGS, Flag, check_flag
 
 if TYPE_CHECKING:
     from spine.landmarks import Landmarks
+    from spine.recorded import CaptureQuality
 
 Limits = tuple[float, float]
 
@@ -33,6 +34,11 @@ INCLINATION_DEG: Limits = (10.0, 20.0)
 IMBALANCE_DEG: Limits = (4.0, 8.0)
 COBB_INTERVAL_DEG: Limits = (35.0, 50.0)
 LEVELS_UNSEEN: Limits = (1.0, 5.0)
+CAPTURE_NOISE_MM: Limits = (1.0, 2.0)
+CAPTURE_SHARE: Limits = (0.5, 0.2)
+CAPTURE_COVERAGE: Limits = (0.9, 0.75)
+CAPTURE_FRAMES = 10
+CAPTURE_DISTANCE_MM = (600.0, 1200.0)
 BESIDE_MM = (20.0, 70.0)
 """Skin this far to either side of the line must be seen for a level to count as whole."""
 
@@ -77,6 +83,7 @@ def quality_checks(
 ) -> tuple[Check, ...]:
     """All checks of one result, in reading order."""
     checks = [
+        *_capture(surface.capture),
         _noise(surface),
         _coverage(surface),
         _sides(surface.height(), landmarks, fit),
@@ -95,6 +102,41 @@ def quality_checks(
             checks.append(Check("surface", "Scan", "warn", _sentence(flag)))
     checks += [Check("landmark", "Landmarks", "warn", _sentence(flag)) for flag in landmarks.flags]
     return tuple(checks)
+
+
+def _capture(q: CaptureQuality | None) -> list[Check]:
+    """Of a recording: its frames, its noise over time, its distance and what is seen."""
+    if q is None:
+        return []
+    left = {"stood elsewhere": q.moved, "changed shape (breath)": q.changed, "was not seen": q.lost}
+    out = [f"{n} in which the person {why}" for why, n in left.items() if n]
+    text = f"{q.used} of {q.frames} frames were averaged" + (f", left out: {_names(out)}" if out else "")
+    text += f"; the person moved by {q.motion_mm:.1f} mm and {q.turn_deg:.1f}°"
+    flag = _above(q.used / q.frames, CAPTURE_SHARE)
+    if q.used < CAPTURE_FRAMES:
+        flag, text = _worst([flag, "warn"]), f"{text}; record 30 frames, breath held"
+    elif flag != "ok":
+        text += "; stand still and hold the breath while recording"
+    checks = [Check("frames", "Frames", flag, f"{text}.")]
+
+    near, far = CAPTURE_DISTANCE_MM
+    where = f"at {q.distance_mm / 1000:.2f} m"
+    if q.used > 1:
+        flag = _above(q.merged_noise_mm, CAPTURE_NOISE_MM)
+        advice = "" if flag == "ok" else f", {CAPTURE_NOISE_MM[0]:g} mm or less is wanted: more frames"
+        text = f"Depth scatters by {q.temporal_noise_mm:.2f} mm from frame to frame {where}"
+        text += f", by {q.merged_noise_mm:.2f} mm after averaging{advice}; errors that repeat are not in it"
+    else:
+        flag, text = "info", f"Depth was measured once only, {where}: its noise over time is not known"
+    if not near <= q.distance_mm <= far:
+        flag, text = _worst([flag, "warn"]), f"{text}; 0.7 to 0.9 m are best"
+    checks.append(Check("depth_noise", "Depth noise", flag, f"{text}."))
+
+    flag = _above(q.coverage, CAPTURE_COVERAGE)
+    advice = "" if flag == "ok" else "; more light or the projector may help, oil or lotion harms"
+    text = f"{q.coverage:.0%} of the person's pixels have depth{advice}."
+    checks.append(Check("capture_coverage", "Depth image", flag, text))
+    return checks
 
 
 def _above(value: float, limits: Limits) -> Flag:

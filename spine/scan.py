@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -18,24 +18,28 @@ from suite.geometry.camera import PinholeCamera
 SAMPLED_POINTS = 200_000
 """A mesh with fewer vertices is sampled at this many places of its surface."""
 
+if TYPE_CHECKING:
+    from spine.recorded import CaptureQuality, RecordedSkin
+
 Intrinsics = PinholeCamera | Mapping[str, Any] | str | Path
 
 
 @dataclass(frozen=True)
 class RawScan:
     """Finite points in file units, their colours, gravity (unit vector pointing down, file axes) if known,
-    and the unit ("m", "cm", "mm") if the format says it."""
+    and the unit ("m", "cm", "mm") if the format says it; of a recording, how good it is."""
 
     points: Float[np.ndarray, "n 3"]
     colors: UInt8[np.ndarray, "n 3"] | None = None
     down: Float[np.ndarray, " 3"] | None = None
     unit: str | None = None
     notes: tuple[str, ...] = ()
+    capture: CaptureQuality | None = None
 
 
 def read_scan(path: str | Path, intrinsics: Intrinsics | None = None, depth_unit_m: float = 0.001) -> RawScan:
     """Points of a cloud or mesh (.ply .obj .pcd .glb .gltf .stl), a depth image (16-bit .png in counts of
-    depth_unit_m, or .npy) with its intrinsics, or the folder of an RGB-D recording (median over its frames).
+    depth_unit_m, or .npy) with its intrinsics, or the folder of an RGB-D recording (see spine.recorded).
 
     intrinsics: a PinholeCamera, its values, or a JSON file of them. Raises BadInput naming the file.
     """
@@ -112,15 +116,18 @@ def _from_depth(path: Path, intrinsics: Intrinsics | None, depth_unit_m: float) 
     return RawScan(points, unit=unit, notes=(note,))
 
 
-def _from_recording(path: Path) -> RawScan:
-    from suite.data.fusion import median_depth
-    from suite.data.rgbd import read_recording
+def raw_scan(skin: RecordedSkin) -> RawScan:
+    """The points of a recording's skin, in the camera frame."""
+    cloud, gravity, q = skin.cloud(), skin.frame.gravity_camera, skin.quality
+    down = None if gravity is None else np.asarray(gravity, float)
+    note = f"recording: {q.used} of {q.frames} frames averaged on the pixels of frame {skin.reference}"
+    return RawScan(cloud.points, cloud.colors, down, "m", (note,), q)
 
-    recording = read_recording(path)
-    frame, _ = median_depth(recording, min_count=max(1, len(recording) // 4))
-    cloud = frame.cloud()
-    down = None if frame.gravity_camera is None else np.asarray(frame.gravity_camera, float)
-    return RawScan(cloud.points, cloud.colors, down, "m", (f"recording: median of {len(recording)} frames",))
+
+def _from_recording(path: Path) -> RawScan:
+    from spine.recorded import read_skin
+
+    return raw_scan(read_skin(path))
 
 
 def _camera(intrinsics: Intrinsics) -> PinholeCamera:

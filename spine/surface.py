@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,7 +17,11 @@ from spine.evidence import completeness_flags
 from spine.heightmap import HeightMap, mean_point_distance, posterior_layer, rasterize
 from spine.orientation import COARSE_MM, Axis, crop_to_trunk, upright
 from spine.scan import Intrinsics, RawScan, read_scan
+from spine.trunk_crop import between_landmarks, on_trunk
 from suite.errors import BadInput
+
+if TYPE_CHECKING:
+    from spine.recorded import CaptureQuality
 
 Units = Literal["auto", "m", "cm", "mm"]
 
@@ -38,9 +42,10 @@ class BackSurface:
     """The skin of a back in the body frame (mm; x right, y up, z posterior).
 
     colors: uint8 RGB per point or None. T_body_input maps input points, scaled by mm_per_unit, into the frame
-    of points_mm. noise_mm: standard deviation of single points along z. coverage: observed share of a band of
-    +-110 mm about the middle of the back, from its lowest to its highest row. notes say what was detected or
-    assumed; flags, what makes the result less certain.
+    of points_mm. noise_mm: standard deviation of single points along z, of a recording at least what
+    averaging leaves. coverage: observed share of a band of +-110 mm about the middle of the back, from its
+    lowest to its highest row. notes say what was detected or assumed; flags, what makes the result less
+    certain. capture: how good the recording is, if it is one.
     """
 
     points_mm: Float[np.ndarray, "n 3"]
@@ -52,6 +57,7 @@ class BackSurface:
     coverage: float
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    capture: CaptureQuality | None = None
     _heights: dict[float, HeightMap] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -137,6 +143,9 @@ def back_surface(
     _check_count(len(points), where)
     _check_size(points, where)
 
+    if raw.capture is not None:  # a camera sees head, arms and legs as well
+        keep(on_trunk(points @ _seen_from(raw, points, up, facing, where).T), "head, legs and arms")
+        _check_count(len(points), where)
     frame = upright(points, up, facing, raw.down, where)
     T = np.eye(4)
     T[:3, :3] = frame.R_body_input
@@ -149,6 +158,8 @@ def back_surface(
         colors = None if colors is None else colors[first]
         notes.append(f"thinned from {n} to {len(points)} points")
     keep(cleaning.is_inlier(points), "strays")
+    if raw.capture is not None:
+        keep(between_landmarks(points), "beyond the ends of the back")
     _check_count(len(points), where)
     T[:3, 3] = -np.median(points, axis=0)
     points = points + T[:3, 3]
@@ -160,6 +171,8 @@ def back_surface(
         _coverage(coarse),
         mean_point_distance(points),
     )
+    if raw.capture is not None:  # neighbouring pixels of a camera share errors
+        noise = float(np.fmax(noise, raw.capture.merged_noise_mm))
     if noise > NOISY_MM:
         flags.append(f"noisy: points scatter by {noise:.1f} mm")
     if distance > SPARSE_MM:
@@ -168,8 +181,29 @@ def back_surface(
         flags.append(f"holes: {coverage:.0%} of the back is seen")
     notes += frame.notes
     return BackSurface(
-        points, colors, T, mm_per_unit, frame.gravity_known, noise, coverage, tuple(notes), tuple(flags)
+        points,
+        colors,
+        T,
+        mm_per_unit,
+        frame.gravity_known,
+        noise,
+        coverage,
+        tuple(notes),
+        tuple(flags),
+        raw.capture,
     )
+
+
+def _seen_from(
+    raw: RawScan, points: np.ndarray, up: Axis, facing: Axis, where: str | None
+) -> Float[np.ndarray, "3 3"]:
+    """Body axes as rows, as far as a camera tells them: gravity and where it looks from, else the shape."""
+    if raw.down is None or up != "auto" or facing != "auto":
+        return upright(points, up, facing, raw.down, where).R_body_input
+    y = -raw.down / np.linalg.norm(raw.down)
+    z = np.array([0.0, 0.0, -1.0]) + y[2] * y
+    z /= np.linalg.norm(z)
+    return np.stack([np.cross(y, z), y, z])
 
 
 def align_to_body(

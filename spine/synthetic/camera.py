@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from spine.synthetic.scan import FACING_BACK
 from spine.synthetic.subject import SimulatedSubject
@@ -112,10 +112,12 @@ class DepthErrors:
         self._fixed = self._matched_noise(4 * camera.window_px)
 
     def __call__(
-        self, depth_m: Float[np.ndarray, "h w"], background_m: float | None = None
+        self,
+        depth_m: Float[np.ndarray, "h w"],
+        background_m: float | Float[np.ndarray, "h w"] | None = None,
     ) -> Float[np.ndarray, "h w"]:
         """The depth image a camera would give; NaN without depth. `background_m` is a wall behind the
-        person."""
+        person, or the depth of a room (NaN where there is nothing)."""
         camera, rng = self._camera, self._rng
         body = np.isfinite(depth_m)
         scene = depth_m if background_m is None else np.where(body, depth_m, background_m)
@@ -137,17 +139,34 @@ class DepthErrors:
         )
         return noise / noise.std()
 
-    def _flying_pixels(self, scene: np.ndarray, body: np.ndarray, background_m: float | None) -> np.ndarray:
+    def _flying_pixels(
+        self, scene: np.ndarray, body: np.ndarray, background_m: float | np.ndarray | None
+    ) -> np.ndarray:
         rng = self._rng
-        edge = binary_dilation(body, iterations=2) & np.logical_not(binary_erosion(body, iterations=2))
-        flying = edge & (rng.random(body.shape) < self._camera.flying)
-        near = np.nanmedian(scene[body]) if body.any() else np.nan
-        far = background_m if background_m is not None else near + 0.5
-        between = np.where(body, scene, near)
+        edge = np.nonzero(_grown(body, 2) & _grown(~body, 2))
+        between = np.where(body[edge], scene[edge], np.median(scene[body]) if body.any() else np.nan)
+        far = between + 0.5
+        if background_m is not None:
+            behind = np.broadcast_to(background_m, scene.shape)[edge]
+            far = np.where(np.isnan(behind), far, behind)
+        share, lost = self._camera.flying, rng.random(len(between)) < self._camera.flying / 2
+        flies = rng.random(len(between)) < share
+        flown = between + (far - between) * rng.beta(0.6, 1.6, len(between))
         out = scene.copy()
-        out[flying] = (between + (far - between) * rng.beta(0.6, 1.6, body.shape))[flying]
-        out[edge & (rng.random(body.shape) < self._camera.flying / 2)] = np.nan
+        out[edge] = np.where(lost, np.nan, np.where(flies, flown, scene[edge]))
         return out
+
+
+def _grown(mask: Bool[np.ndarray, "h w"], pixels: int) -> Bool[np.ndarray, "h w"]:
+    """The mask and what lies within so many steps of it, up, down or to a side."""
+    for _ in range(pixels):
+        grown = mask.copy()
+        grown[1:] |= mask[:-1]
+        grown[:-1] |= mask[1:]
+        grown[:, 1:] |= mask[:, :-1]
+        grown[:, :-1] |= mask[:, 1:]
+        mask = grown
+    return mask
 
 
 def depth_frame(

@@ -124,24 +124,24 @@ def test_a_zone_is_drawn_with_the_mouse_moved_and_used(page: Browser, watched: S
 
 def test_a_zone_by_keyboard_alone(page: Browser, watched: StandIn):
     page.value("document.querySelector('.tile .caption button').focus()")
-    page.key("Enter", 13, "\r")
+    page.key("Enter")
     page.wait("document.querySelector('#viewer').open")
     page.value("document.querySelector('#rectangle').focus()")
-    page.key("Enter", 13, "\r")
+    page.key("Enter")
     page.wait("document.activeElement.className.startsWith('handle')")
     for _ in range(4):
-        page.key("ArrowLeft", 37)
-    page.key("ArrowDown", 40)
+        page.key("ArrowLeft")
+    page.key("ArrowDown")
     page.value("document.querySelectorAll('.handle:not(.middle)')[2].focus()")
-    page.key("Delete", 46)
+    page.key("Delete")
     page.value("document.querySelector('#save').focus()")
-    page.key("Enter", 13, "\r")
+    page.key("Enter")
     page.wait("document.querySelector('#saved').textContent.startsWith('Saved')")
     assert flat(polygons(watched)[0]) == pytest.approx([0.33, 0.405, 0.65, 0.4, 0.35, 0.7])
     page.value("document.querySelector('#zone-list input').focus()")
     page.call("Input.insertText", text=" of Ms B")
     page.value("document.querySelector('#viewer-close').focus()")
-    page.key("Escape", 27)  # not saved: it stays open, and says so
+    page.key("Escape")  # not saved: it stays open, and says so
     assert page.value("document.querySelector('#viewer').open")
     assert "not saved" in text(page, "#saved")
     save(page)
@@ -149,7 +149,7 @@ def test_a_zone_by_keyboard_alone(page: Browser, watched: StandIn):
     page.click_on("#zone-list button")
     save(page)
     assert polygons(watched) == []
-    page.key("Escape", 27)
+    page.key("Escape")
     page.wait("!document.querySelector('#viewer').open")
 
 
@@ -207,7 +207,7 @@ def test_an_alarm_is_told_and_its_clip_plays(page: Browser, watched: StandIn, tm
 
 
 def test_it_fits_a_phone_in_the_dark(page: Browser):
-    page.phone()
+    page.size(390, 844, phone=True)
     page.dark()
     try:
         assert page.value("document.documentElement.scrollWidth") <= 390

@@ -50,7 +50,7 @@ def ply(path: Path, points: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize("words", [[], ["fit"], ["simulate"], ["compare"], ["template"]])
+@pytest.mark.parametrize("words", [[], ["fit"], ["annotate"], ["simulate"], ["compare"], ["template"]])
 def test_help_needs_nothing_heavy(words):
     code = (
         "import sys; from spine.cli import main; sys.argv = ['spine', *sys.argv[1:], '--help']\n"

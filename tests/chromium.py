@@ -1,10 +1,11 @@
-"""A headless Chromium with WebGL 2 (SwiftShader) that a test drives by the DevTools protocol, over pipes."""
+"""A headless Chromium driven by the DevTools protocol, over pipes: real keys, mouse and fingers."""
 
 from __future__ import annotations
 
 import base64
 import fcntl
 import io
+import itertools
 import json
 import os
 import select
@@ -19,19 +20,29 @@ import numpy as np
 import pytest
 
 _FLAGS = (
-    *("--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-    *("--ignore-gpu-blocklist", "--disable-quic", "--no-first-run", "--disable-sync", "--hide-scrollbars"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+        "--hide-scrollbars",
+    ),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    *("--force-color-profile=srgb", "--force-prefers-reduced-motion", "--remote-debugging-pipe"),
+    *("--force-color-profile=srgb", "--remote-debugging-pipe"),
 )
+_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 _ANSWER_S = 120.0
+_KEYS = {"Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
+         "ArrowDown": 40, "Delete": 46, "Tab": 9, "Insert": 45}  # fmt: skip
+"""Windows' virtual key codes, without which some controls of the browser's own hear nothing."""
 
 
 class Browser:
     """One tab; a context manager. `errors` gathers what scripts and the console complained of, `asked` what
-    was requested from elsewhere."""
+    was requested from elsewhere. With `webgl` the processor draws 3D (SwiftShader), pages more slowly."""
 
-    def __init__(self, width: int = 800, height: int = 600, *flags: str) -> None:
+    def __init__(self, width: int = 1280, height: int = 800, *flags: str, webgl: bool = False) -> None:
         found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         if found is None:
             pytest.skip("no Chromium or Chrome on this machine")
@@ -47,9 +58,10 @@ class Browser:
             os.dup2(read, 3)
             os.dup2(write, 4)
 
+        drawing = _WEBGL if webgl else ("--disable-gpu",)
         profile = f"--user-data-dir={self._folder}"
         self._process = subprocess.Popen(
-            [found, *_FLAGS, *flags, profile, f"--window-size={width},{height}", "about:blank"],
+            [found, *_FLAGS, *drawing, *flags, profile, f"--window-size={width},{height}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=connect,
@@ -104,22 +116,49 @@ class Browser:
     def wait(self, expression: str, seconds: float = 120.0) -> None:
         """Until the expression is true."""
         until = time.monotonic() + seconds
-        while not self.value(f"Boolean({expression})"):
-            assert time.monotonic() < until, f"never true: {expression}; {self.errors}"
+        while time.monotonic() < until:
+            try:
+                if self.value(f"Boolean({expression})"):
+                    return
+            except AssertionError:
+                pass  # the page is changing
             time.sleep(0.05)
+        raise AssertionError(f"never true: {expression}; {self.errors}")
+
+    def centre(self, selector: str, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:
+        """A point of an element, by shares of its box, in the window."""
+        box = self.value(
+            f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            " return [b.x, b.y, b.width, b.height]; })()"
+        )
+        return box[0] + x * box[2], box[1] + y * box[3]
+
+    def click(self, x: float, y: float) -> None:
+        """A real click, as of a hand."""
+        self._mouse("mouseMoved", (x, y), "none")
+        self._mouse("mousePressed", (x, y), "left")
+        self._mouse("mouseReleased", (x, y), "left")
+
+    def click_on(self, selector: str) -> None:
+        """Click the middle of an element."""
+        self.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'nearest'}})")
+        self.click(*self.centre(selector))
+
+    def drag(self, *places: tuple[float, float], button: str = "left") -> None:
+        """Press at the first place, move in steps, let go at the last."""
+        self._mouse("mouseMoved", places[0], "none")
+        self._mouse("mousePressed", places[0], button)
+        for (x, y), (next_x, next_y) in itertools.pairwise(places):
+            for share in (0.3, 0.7, 1.0):
+                self._mouse("mouseMoved", (x + share * (next_x - x), y + share * (next_y - y)), button)
+        self._mouse("mouseReleased", places[-1], button)
 
     def key(self, name: str, modifiers: int = 0) -> None:
         """Press and release a key; `modifiers` 8 is shift."""
-        for kind in ("keyDown", "keyUp"):
-            more = {"text": name} if len(name) == 1 and kind == "keyDown" else {}
+        known = {"code": name, "windowsVirtualKeyCode": _KEYS[name]} if len(name) > 1 else {}
+        text = {"text": "\r" if name == "Enter" else name} if len(name) == 1 or name == "Enter" else {}
+        for kind, more in (("keyDown", known | text), ("keyUp", known)):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, modifiers=modifiers, **more)
-
-    def drag(self, *places: tuple[float, float], button: str = "left") -> None:
-        """Press at the first place, move, let go at the last."""
-        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 1), "mouseReleased"]
-        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
-            held = {"button": button, "clickCount": 1, "buttons": 1 if button == "left" else 2}
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
 
     def touch(self, *moments: list[tuple[float, float]]) -> None:
         """Fingers come down at the first moment's places, move to those of the next ones, and go up."""
@@ -142,6 +181,11 @@ class Browser:
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
 
+    def dark(self, wanted: bool = True) -> None:
+        """The colours that the system prefers."""
+        feature = {"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
+
     def screenshot(self) -> np.ndarray:
         """What is seen, RGB bytes."""
         from PIL import Image
@@ -161,13 +205,19 @@ class Browser:
             os.close(end)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _mouse(self, kind: str, place: tuple[float, float], button: str) -> None:
+        held = {"button": button, "buttons": {"none": 0, "left": 1, "right": 2}[button]}
+        clicks = {} if kind == "mouseMoved" else {"clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], **held, **clicks)
+
     def _next(self, until: float, method: str) -> dict[str, Any]:
         while b"\0" not in self._rest:
             left = until - time.monotonic()
             assert left > 0, f"no answer to {method}"
             if select.select([self._in], [], [], left)[0]:
                 data = os.read(self._in, 1 << 20)
-                assert data, "chromium has ended"
+                if not data:
+                    raise RuntimeError("chromium has ended")
                 self._rest += data
         text, _, self._rest = self._rest.partition(b"\0")
         return json.loads(text)
