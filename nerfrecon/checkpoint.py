@@ -29,7 +29,7 @@ from suite.files import atomic_write
 VERSION = 1
 KEY = "nerfrecon"
 AnyField = DensityFieldOptions | SdfFieldOptions | BigMlpFieldOptions
-_MOMENTS = ("adam.", "counters", "running")
+_TRAINING_ONLY = ("adam.", "counters", "running", "prior")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Checkpoint:
 
     def finished(self) -> Checkpoint:
         """Without what only a training needs."""
-        kept = {name: array for name, array in self.state.items() if not name.startswith(_MOMENTS)}
+        kept = {name: array for name, array in self.state.items() if not name.startswith(_TRAINING_ONLY)}
         return Checkpoint(self.field, self.sampling, kept, self.T_unit_world, self.notes)
 
 

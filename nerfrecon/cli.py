@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerfrecon.cli_product import VERBS
-from suite.cli import LazyGroup, entry, print_table, with_config
+from suite.cli import LazyGroup, entry, print_table, recipe_list, with_config
 
 if TYPE_CHECKING:
     from nerfrecon.config import NerfreconConfig
@@ -39,23 +39,8 @@ for _verb in VERBS:
     nerfrecon.add_command(_verb)
 
 
-def _list_recipes(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        for path in sorted(RECIPES.glob("*.yaml")):
-            first = path.read_text(encoding="utf-8").partition("\n")[0]
-            click.echo(f"{path.stem:<20} {first.lstrip('# ')}")
-        ctx.exit()
-
-
 @nerfrecon.command()
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_recipes,
-    help="Say which recipes are shipped, and leave.",
-)
+@recipe_list(RECIPES)
 @with_config(_config, RECIPES)
 def check(loaded: Loaded[NerfreconConfig]) -> None:
     """Check settings, scene and backend without training: views, box, what is carved, sizes."""
@@ -76,15 +61,9 @@ def train(out: Path | None, resume: bool, loaded: Loaded[NerfreconConfig]) -> No
 
     Ctrl-C and SIGTERM save everything; --resume goes on.
     """
-    from suite.run import Run
-    from suite.unfinished import unfinished
+    from suite.unfinished import started
 
-    folder = out or Path("runs") / loaded.config.name
-    if resume:
-        run = unfinished(folder, loaded.config, numbered=out is None)
-    else:
-        run = Run.create(folder, config=loaded, numbered=out is None)
-    with run:
+    with started(loaded, out, resume=resume) as run:
         from nerfrecon.train import train as train_field
 
         train_field(loaded.config, run, resume)

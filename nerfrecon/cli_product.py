@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from suite.cli import print_table, with_config
+from suite.cli import key_values, print_table, with_config
 
 if TYPE_CHECKING:
     from nerfrecon.bake.options import BakeOptions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nerfrecon.texture.options import TextureOptions
     from suite.config import Config, Loaded
 
+F = TypeVar("F", bound=Callable[..., Any])
 _PATH: Any = click.Path(path_type=Path)
 _OUT = click.option("--out", type=_PATH, required=True, help="Folder to make.")
 
@@ -43,7 +45,7 @@ def run(
     config_file: Path | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Make a product of PHOTOGRAPHS, a folder or a video: a textured mesh and a model for the browser.
+    """Make a product of PHOTOGRAPHS, a folder or a video: a textured mesh, a baked model.
 
     Called again with the same folder it goes on, and makes again only what other settings change.
     """
@@ -52,21 +54,16 @@ def run(
 
     if config_file is not None and quality is not None:
         raise click.UsageError("Give --quality or --config, not both.")
-    for setting in settings:
-        if "=" not in setting:
-            raise click.UsageError(f"Unexpected argument {setting!r}; settings are written key=value.")
     recipe = config_file or RECIPES / f"{quality or 'standard'}.yaml"
     given = [f"{'poses' if poses else 'source'}={json.dumps(str(photographs))}"]
     if not any(setting.startswith("name=") for setting in settings) and config_file is None:
         given.append(f"name={json.dumps(_name(photographs))}")
-    loaded = load_config(ProductConfig, recipe, [*given, *settings])
+    loaded = load_config(ProductConfig, recipe, [*given, *key_values(settings)])
 
-    from nerfrecon.product import make_product
-    from suite.run import RECORD, Run
+    from nerfrecon.product import make_product, product_run
 
     folder = out or Path("runs") / loaded.config.name
-    there = (folder / RECORD).is_file()
-    with Run.again(folder, config=loaded) if there else Run.create(folder, config=loaded) as made:
+    with product_run(folder, loaded) as made:
         make_product(loaded.config, made)
     for name in ("model.glb", "model.html", "baked.html", "report.html"):
         if (folder / name).is_file():
@@ -80,19 +77,23 @@ def _name(source: Path) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem) or "product"
 
 
-def _options(module: str, name: str) -> Any:
+def _made_by(room: str, options: str) -> Callable[[F], F]:
+    """A verb that makes a folder, --out, by the options of that name in a room."""
+
     def find() -> type[Config]:
         import importlib
 
-        return getattr(importlib.import_module(f"nerfrecon.{module}"), name)
+        return getattr(importlib.import_module(f"nerfrecon.{room}.options"), options)
 
-    return find
+    def decorate(function: F) -> F:
+        return _OUT(with_config(find)(function))
+
+    return decorate
 
 
 @click.command()
 @click.argument("source", type=_PATH)
-@_OUT
-@with_config(_options("frames.options", "FramesOptions"))
+@_made_by("frames", "FramesOptions")
 def frames(source: Path, out: Path, loaded: Loaded[FramesOptions]) -> None:
     """Choose sharp, evenly spread pictures of SOURCE, a folder or a video."""
     from nerfrecon.frames.select import select_frames
@@ -102,9 +103,8 @@ def frames(source: Path, out: Path, loaded: Loaded[FramesOptions]) -> None:
 
 @click.command()
 @click.argument("frames", metavar="FRAMES", type=_PATH)
-@_OUT
 @click.option("--masks", type=_PATH, help="Folder of masks, white where features may lie.")
-@with_config(_options("sfm.options", "SfmOptions"))
+@_made_by("sfm", "SfmOptions")
 def sfm(frames: Path, out: Path, masks: Path | None, loaded: Loaded[SfmOptions]) -> None:
     """Find the cameras of what `frames` has chosen."""
     from nerfrecon.sfm.find import find_cameras
@@ -114,9 +114,8 @@ def sfm(frames: Path, out: Path, masks: Path | None, loaded: Loaded[SfmOptions])
 
 @click.command(name="object")
 @click.argument("scene", type=_PATH)
-@_OUT
 @click.option("--sfm", "sfm_folder", type=_PATH, help="What `sfm` made, for scale and up.")
-@with_config(_options("object.options", "ObjectOptions"))
+@_made_by("object", "ObjectOptions")
 def isolate(scene: Path, out: Path, sfm_folder: Path | None, loaded: Loaded[ObjectOptions]) -> None:
     """Find the object in SCENE: its box, which way is up, masks."""
     from nerfrecon.object.isolate import isolate as isolate_object
@@ -126,36 +125,36 @@ def isolate(scene: Path, out: Path, sfm_folder: Path | None, loaded: Loaded[Obje
 
 @click.command()
 @click.argument("field", metavar="RUN", type=_PATH)
-@_OUT
-@with_config(_options("mesh.options", "MeshOptions"))
+@_made_by("mesh", "MeshOptions")
 def mesh(field: Path, out: Path, loaded: Loaded[MeshOptions]) -> None:
-    """Extract the mesh of the field that `train` left in RUN."""
+    """Extract the mesh of the field in RUN, a training or a product."""
     from nerfrecon.mesh.extract import extract_mesh
+    from nerfrecon.product_folder import field_folder
 
-    click.echo(extract_mesh(field, out, loaded.config))
+    click.echo(extract_mesh(field_folder(field), out, loaded.config))
 
 
 @click.command()
 @click.argument("mesh", metavar="MESH", type=_PATH)
 @click.argument("field", metavar="RUN", type=_PATH)
-@_OUT
-@with_config(_options("texture.options", "TextureOptions"))
+@_made_by("texture", "TextureOptions")
 def texture(mesh: Path, field: Path, out: Path, loaded: Loaded[TextureOptions]) -> None:
     """Paint MESH with the photographs that the field in RUN learned from: a GLB."""
+    from nerfrecon.product_folder import field_folder
     from nerfrecon.texture.paint import paint
 
-    click.echo(paint(mesh, field, out, loaded.config))
+    click.echo(paint(mesh, field_folder(field), out, loaded.config))
 
 
 @click.command()
 @click.argument("field", metavar="RUN", type=_PATH)
-@_OUT
-@with_config(_options("bake.options", "BakeOptions"))
+@_made_by("bake", "BakeOptions")
 def bake(field: Path, out: Path, loaded: Loaded[BakeOptions]) -> None:
     """Bake the field in RUN into a model that a browser renders in real time."""
     from nerfrecon.bake.bake import bake as bake_field
+    from nerfrecon.product_folder import field_folder
 
-    click.echo(bake_field(field, out, loaded.config))
+    click.echo(bake_field(field_folder(field), out, loaded.config))
 
 
 @click.command()
@@ -187,7 +186,7 @@ def view(product: Path, no_open: bool) -> None:
 def evaluate(
     product: Path, truth: Path | None, poses: Path | None, only_mesh: bool, json_file: Path | None
 ) -> None:
-    """Judge a product: held-out views of field, GLB and baked model, and its surface against a mesh."""
+    """Judge a product: field, GLB and baked model at views held out, its surface by a mesh."""
     if only_mesh and truth is None:
         raise click.UsageError("--mesh needs --truth MESH.")
 
@@ -204,8 +203,7 @@ def evaluate(
 
 @click.command()
 @click.argument("mesh", metavar="MESH", type=_PATH)
-@_OUT
-@with_config(_options("simulate.options", "SimulateOptions"))
+@_made_by("simulate", "SimulateOptions")
 def simulate(mesh: Path, out: Path, loaded: Loaded[SimulateOptions]) -> None:
     """Photograph MESH (OBJ, GLB, PLY) with exact poses, depth and masks."""
     from nerfrecon.simulate.variants import simulate_variant
@@ -214,10 +212,9 @@ def simulate(mesh: Path, out: Path, loaded: Loaded[SimulateOptions]) -> None:
 
 
 @click.command(name="simulate-product")
-@_OUT
-@with_config(_options("simulate.options", "ProductOptions"))
+@_made_by("simulate", "ProductOptions")
 def simulate_product(out: Path, loaded: Loaded[ProductOptions]) -> None:
-    """Photograph a product of the project's own making, on a printed mat: photographs in OUT/images."""
+    """Photograph a product of the project's own making, on a printed mat: OUT/images."""
     from nerfrecon.simulate.product import photograph_product
 
     click.echo(photograph_product(out, loaded.config))

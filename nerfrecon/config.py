@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nerfrecon.options import (
+    BatchOptions,
     Count,
     DensityFieldOptions,
     FieldOptions,
@@ -27,18 +28,21 @@ Corner = tuple[float, float, float]
 class DensityStart(Config):
     """A density field that goes before a signed distance: it opens what a sphere would close."""
 
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Its share of the training."""
-    samples: Count = 4096
-    """That survive, a step: many small steps clear the fog sooner than few large ones."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Its share of the training. It finds the shape, openings above all; what follows keeps it."""
+    batch: BatchOptions = BatchOptions()
     optimiser: OptimiserOptions = OptimiserOptions(network_lr=1e-2, warm_up_steps=20)
     """Rates of its own: a density field bears greater ones than a signed distance."""
-    threshold: Positive = 30.0
-    """Density per unit length from which a cell counts as filled."""
-    resolution: Annotated[int, Field(ge=16, le=256)] = 128
+    threshold: Positive = 120.0
+    """Density per unit length that is the surface."""
+    resolution: Annotated[int, Field(ge=16, le=256)] = 192
     """Cells a side that it is looked at in."""
-    fit_steps: Count = 300
+    fit_steps: Count = 600
     """Steps of the signed distance's fit to what it found."""
+    prior: tuple[NotNegative, NotNegative] = (1.0, 0.03)
+    """Weight, a ray, of the cells that its samples are off the distance that was found: at first and in the
+    end; it falls by a constant factor, and 0 in either leaves it out. Colours begin with nothing, and what
+    they say of the shape at first is wrong."""
 
 
 class LookOptions(Config):

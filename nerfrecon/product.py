@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,11 +29,28 @@ from nerfrecon.product_folder import (
     read_json,
 )
 from nerfrecon.stages import WORK, Stage, StageRecord, run_stages
+from suite.config import Loaded
 from suite.errors import BadInput
-from suite.files import atomic_write
+from suite.files import atomic_write, sole
 from suite.report.metric import Metric
-from suite.run import Run
+from suite.run import RECORD, Run
 from suite.unfinished import unfinished
+
+
+@contextmanager
+def product_run(folder: Path, config: Loaded[ProductConfig] | ProductConfig) -> Iterator[Run]:
+    """The run of a product, new or taken up again, from now on with `config`.
+
+    Raises BadInput where another process works in the folder, and where it is something else's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BadInput("is a file", folder, hint="name another folder") from None
+    with sole(folder):
+        there = (folder / RECORD).is_file()
+        with Run.again(folder, config=config) if there else Run.create(folder, config=config) as run:
+            yield run
 
 
 def make_product(config: ProductConfig, run: Run) -> Path:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from nerfrecon.scene import View
 from nerfrecon.simulate.photograph import Studio
-from nerfrecon.simulate.subject import Subject, open3d
+from nerfrecon.simulate.subject import Subject
 from suite.geometry.mesh import Mesh
 
 SHARES = (0.005, 0.01)
@@ -82,12 +82,7 @@ class _Surface:
     """Points spread evenly over a surface, with normals."""
 
     def __init__(self, subject: Subject, samples: int, seed: int) -> None:
-        o3d = open3d()
-        self._studio, self._tensor = Studio(subject), o3d.core.Tensor.from_numpy
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(
-            subject.vertices.astype(np.float32), np.ascontiguousarray(subject.faces.astype(np.uint32))
-        )
+        self._studio = Studio(subject)
         rng = np.random.default_rng(seed)
         a, b, c = (subject.vertices[subject.faces[:, k]] for k in range(3))
         normal = np.cross(b - a, c - a)
@@ -101,9 +96,7 @@ class _Surface:
         self, points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
     ) -> tuple[Float[np.ndarray, " n"], float]:
         """Distances of points to this surface, and the mean cosine of their normals with its own there."""
-        found = self._scene.compute_closest_points(self._tensor(points.astype(np.float32)))
-        away = np.linalg.norm(found["points"].numpy().astype(np.float64) - points, axis=1)
-        there = found["primitive_normals"].numpy().astype(np.float64)
+        away, there = self._studio.nearest(points)
         return away, float(np.abs((normals * there).sum(1)).mean()) if len(points) else 0.0
 
     def interior(self) -> Bool[np.ndarray, " n"]:

@@ -19,6 +19,8 @@ import numpy as np
 
 from nerfrecon.backends.base import Backend
 from nerfrecon.backends.choose import choose
+from nerfrecon.backends.native_sdf import NativeSdfBackend
+from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.evaluate import Judged, judge_views
@@ -103,6 +105,8 @@ def _density_first(fit: Fit, config: NerfreconConfig, field: SdfFieldOptions, st
     fit.course.notes.append(f"began as the surface of a density field ({wrong})")
     fit.course.phase, fit.course.phase_step = "field", fit.course.step
     fit.begin(_backend(config), field, begun.state)
+    if isinstance(fit.backend, (TorchBackend, NativeSdfBackend)) and all(config.start.prior):
+        fit.backend.set_prior(begun.distance)
     if config.sampling.empty_space and config.sampling.carve:
         fit.backend.restrict(begun.cells)
 

@@ -104,6 +104,7 @@ class Pace:
     network_lr: float | int = 2e-3
     active_levels: int = 32
     samples: int = 16384  # that survive, a step
+    prior: float | int = 0.0  # weight of the distance that a signed distance is drawn to
 
     def __post_init__(self) -> None:
         if (
@@ -111,6 +112,8 @@ class Pace:
             or min(self.grid_lr, self.network_lr) < 0
         ):
             raise BadInput(f"learning rates are {self.grid_lr:g} and {self.network_lr:g}")
+        if not (math.isfinite(self.prior) and self.prior >= 0):
+            raise BadInput(f"weight of the prior is {self.prior:g}", hint="0 or more")
         if self.active_levels < 1 or self.samples < 1:
             raise BadInput(
                 f"{self.active_levels} active levels and {self.samples} samples a step", hint="1 or more"

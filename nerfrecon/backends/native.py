@@ -151,11 +151,8 @@ class NativeBackend:
     def steps(self, count: int) -> StepReport:
         """Run `count` training steps. SuiteError without views, and after three in a row not finite."""
         before = time.process_time()
-        pace = self.pace
         try:
-            applied, refused, loss, rays, marched, kept = self._core.steps(
-                count, pace.grid_lr, pace.network_lr, pace.active_levels, pace.samples
-            )
+            applied, refused, loss, rays, marched, kept = self._core.steps(count, *self._paces())
         except (RuntimeError, ValueError) as error:
             raise SuiteError(f"training stopped at step {self.step}: {error}") from None
         return StepReport(
@@ -168,6 +165,10 @@ class NativeBackend:
             cpu_s=time.process_time() - before,
             steps_refused=refused,
         )
+
+    def _paces(self) -> tuple[float | int, ...]:
+        """What the core's steps take of the pace."""
+        return (self.pace.grid_lr, self.pace.network_lr, self.pace.active_levels, self.pace.samples)
 
     def render(self, camera: RayCamera, background: Colour) -> Rendered:
         """The view of `camera` on a plain background."""
@@ -366,13 +367,12 @@ def refuse_what_is_not_built(
             f"it has 2 features a level, not {field.grid.features}",
             "take features: 2 or backend torch",
         )
-    for term in ("depth", "distortion") if isinstance(field, SdfFieldOptions) else ():
-        if getattr(losses, term) > 0:
-            raise BackendUnavailable(
-                "native",
-                f"it has no {term} loss for a signed distance",
-                f"set {term}: 0, or take backend torch",
-            )
+    if isinstance(field, SdfFieldOptions) and losses.distortion > 0:
+        raise BackendUnavailable(
+            "native",
+            "it has no distortion loss for a signed distance",
+            "set distortion: 0, or take backend torch",
+        )
 
 
 def _lens(camera: RayCamera) -> np.ndarray:

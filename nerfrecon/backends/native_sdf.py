@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float16, Float32
 
 from nerfrecon.backends.base import Colour, Pace, RayCamera, Rendered, StepReport, TrainingView
 from nerfrecon.backends.native import (
@@ -20,6 +20,7 @@ from nerfrecon.backends.native import (
     native_settings,
     refuse_what_is_not_built,
 )
+from nerfrecon.backends.state import PRIOR
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.init import first_parameters
 from nerfrecon.options import (
@@ -77,6 +78,7 @@ class NativeSdfBackend(NativeBackend):
         self.pace = Pace(optimiser.grid_lr, optimiser.network_lr)
         self._exposure = False
         self.sharpness: float | None = None
+        self._prior: Float16[np.ndarray, "r r r"] | None = None
         first = first_parameters(field, seed)
         self._shapes = {name: values.shape for name, values in first.items() if values.ndim == 2}
         self._set_tensors(first, "value")
@@ -92,6 +94,14 @@ class NativeSdfBackend(NativeBackend):
         """As of NativeBackend, with the scheduled sharpness."""
         self._sharpen()
         return super().steps(count)
+
+    def _paces(self) -> tuple[float | int, ...]:
+        return (*super()._paces(), self.pace.prior)
+
+    def set_prior(self, distance: Float[np.ndarray, "r r r"]) -> None:
+        """Draw the signed distance to that of cell centres (z, y, x), by `pace.prior`; kept as 16 bits."""
+        self._prior = distance.astype(np.float16)
+        self._core.set_prior(self._prior.astype(np.float32).ravel(), len(distance))
 
     def render(self, camera: RayCamera, background: Colour) -> Rendered:
         """The view of `camera` on a plain background."""
@@ -126,6 +136,8 @@ class NativeSdfBackend(NativeBackend):
         state |= {SHARPNESS: value, **{name: array.copy() for name, array in self._sphere.items()}}
         if self._learned:
             state |= {f"adam.m.{SHARPNESS}": first, f"adam.v.{SHARPNESS}": second}
+        if self._prior is not None:
+            state[PRIOR] = self._prior
         return state | {NORMALS: np.array([self._core.normals_per_ray], np.float64)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -137,6 +149,8 @@ class NativeSdfBackend(NativeBackend):
                 raise BadInput(f"{name} has shape {state[name].shape}, the field's has {shape}")
         super().load_state(state)
         self._set_scalars(state)
+        if PRIOR in state:
+            self.set_prior(state[PRIOR])
 
     def _set_scalars(self, state: Mapping[str, np.ndarray]) -> None:
         moments = [float(state.get(f"adam.{part}.{SHARPNESS}", 0.0)) for part in ("m", "v")]

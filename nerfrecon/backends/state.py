@@ -10,6 +10,9 @@ import torch
 from nerfrecon.render.occupancy import Occupancy
 from suite.errors import BadInput
 
+PRIOR = "prior"
+"""Signed distance of cell centres that a signed distance is drawn to, 16 bits."""
+
 
 def refuse_other_shapes(
     state: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], cells: int

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nerfrecon.backends.base import StepReport, TrainingView
-from nerfrecon.backends.state import occupancy_arrays, occupancy_from, refuse_other_shapes
+from nerfrecon.backends.state import PRIOR, occupancy_arrays, occupancy_from, refuse_other_shapes
 from nerfrecon.backends.torch_renderer import TorchRenderer
 from nerfrecon.fields.big_mlp import BigMlpField
+from nerfrecon.fields.from_density import look_up
 from nerfrecon.fields.sdf import SdfField
 from nerfrecon.options import (
     BigMlpFieldOptions,
@@ -29,7 +31,7 @@ from nerfrecon.options import (
     SamplingOptions,
     SdfFieldOptions,
 )
-from nerfrecon.render.losses import depth_loss
+from nerfrecon.render.losses import depth_loss, prior_loss
 from nerfrecon.render.march import Samples
 from nerfrecon.render.random import Draw, torch_uniform
 from nerfrecon.render.rays import Pixels, Rays, draw_backgrounds, draw_pixels
@@ -81,6 +83,7 @@ class TorchBackend(TorchRenderer):
         self._fits = {LOG_GAINS: (exposure, 3), CORRECTIONS: (poses, 6)}
         self._pictures: Pictures | None = None
         self._depths: Depths | None = None
+        self._prior: Tensor | None = None
         self._step = self._applied = self._refused = self._refused_in_row = 0
         self._caution, self._kept_per_ray = 1.0, 0.0
         if views:
@@ -104,6 +107,10 @@ class TorchBackend(TorchRenderer):
         if self._pictures is None or len(depths) != len(self._pictures.cameras):
             raise BadInput(f"depths of {len(depths)} views", hint="give one for each training view")
         self._depths = Depths(depths, self.device)
+
+    def set_prior(self, distance: Float[np.ndarray, "r r r"]) -> None:
+        """Draw a signed distance to that of cell centres (z, y, x), by `pace.prior`; kept as 16 bits."""
+        self._prior = torch.from_numpy(distance.astype(np.float16)).to(self.device)
 
     def steps(self, count: int) -> StepReport:
         """Run `count` training steps. SuiteError without views, and after three in a row not finite."""
@@ -148,6 +155,8 @@ class TorchBackend(TorchRenderer):
             exported = self._exported({**zeros, **moments})
             state |= {f"adam.{part}.{name}": value for name, value in exported.items()}
         state |= occupancy_arrays(self.occupancy)
+        if self._prior is not None:
+            state[PRIOR] = self._prior.cpu().numpy()
         state["counters"] = np.array([self._step, self._applied, self._refused], np.int64)
         state["running"] = np.array([self._caution, self._kept_per_ray], np.float64)
         return state
@@ -174,6 +183,8 @@ class TorchBackend(TorchRenderer):
                 moments |= {n: v.to(self.device) for n, v in self._imported(rest).items()} | extras
         if "occupancy.value" in state:
             self.occupancy = occupancy_from(state, self.device)
+        if PRIOR in state:
+            self.set_prior(state[PRIOR])
         if "counters" in state:
             self._step, self._applied, self._refused = (int(number) for number in state["counters"])
             self._caution, self._kept_per_ray = (float(number) for number in state["running"])
@@ -197,7 +208,7 @@ class TorchBackend(TorchRenderer):
         total = objective(
             self.losses, self.field, look, seen, self._extras.get(LOG_GAINS), self._known_depth(look)
         )
-        total = total * (len(numbers) / rays)
+        total = total * (len(numbers) / rays) + self._prior_loss(seen, rays)
         kept = int(seen.weights.kept.sum())
         if self._depths is not None and self._depths.points and self.losses.depth:
             away, more, more_kept = self._points_loss(pictures, self._depths, poses, rays)
@@ -247,7 +258,14 @@ class TorchBackend(TorchRenderer):
         marched, seen = self._looked(aim, numbers, torch.zeros(len(chosen), 3, device=self.device))
         wanted, trust = depths.point_depth[chosen], depths.point_trust[chosen]
         away = depth_loss(seen.depth, wanted, trust, seen.opacity.detach() > 0)
+        away = away + self._prior_loss(seen, rays) / self.losses.depth
         return away, marched, int(seen.weights.kept.sum())
+
+    def _prior_loss(self, seen: Seen, rays: int) -> Tensor | float:
+        if self._prior is None or not self.pace.prior or seen.distance is None:
+            return 0.0
+        wanted = look_up(self._prior.float(), seen.samples.points)
+        return self.pace.prior / rays * prior_loss(seen.distance, wanted, 1 / len(self._prior))
 
     def _known_depth(self, look: Look) -> tuple[Tensor, Tensor] | None:
         if self._depths is None or not self._depths.has_maps or not self.losses.depth:

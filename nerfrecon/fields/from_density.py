@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -19,55 +19,55 @@ from nerfrecon.render.random import Draw, torch_uniform
 from suite.errors import BadInput
 
 FIT_BATCH = 4096
-FIT_RATE = 1e-2
+FIT_RATE, FIT_LAST_SHARE = 1e-2, 0.02
 JUDGED = 1 << 15
 NEAR_SHARE = 0.5
 """Share of the points of a fit that lie near the surface."""
 NEAR_CELLS = 4.0
 
 
-def solid_cells(
-    density: Float32[np.ndarray, "r r r"], seen: Bool[np.ndarray, "r r r"], threshold: float | int
-) -> Bool[np.ndarray, "r r r"]:
-    """Cells (z, y, x) that are filled: dense ones, and those that are shut in.
+def distance_of(level: Float32[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"]:
+    """Signed distance of cell centres (z, y, x), in lengths of the unit cube, to where `level` is zero.
 
-    What was never seen inside an object is taken as filled; what was never seen and touches the cube's sides
-    is space that no camera looked at, and empty. What seems empty but is shut in by filled cells was not seen
-    either: renderings that say what is seen are coarse.
+    Positive outside; what is shut in is inside. Exact within `NEAR_CELLS` of the surface, to half a cell
+    elsewhere. Raises BadInput where all is outside or all inside.
     """
-    dense = density > threshold
-    hidden = ~seen & ~dense
-    solid = dense | (hidden & ~_reaching_out(hidden))
-    return ~_reaching_out(~solid)
+    from scipy.ndimage import distance_transform_edt, label
+    from skimage.measure import marching_cubes
 
-
-def _reaching_out(cells: Bool[np.ndarray, "r r r"]) -> Bool[np.ndarray, "r r r"]:
-    """Those of the cells that hang together, over faces, with one at the cube's sides."""
-    from scipy.ndimage import label
-
-    parts = np.zeros(cells.shape, np.int32)
-    label(cells, output=parts)
-    sides = [parts.take(end, axis) for axis in range(3) for end in (0, -1)]
-    return cells & np.isin(parts, np.unique(np.concatenate([side.ravel() for side in sides])))
-
-
-def distance_of(solid: Bool[np.ndarray, "r r r"]) -> Float32[np.ndarray, "r r r"]:
-    """Signed distance of cell centres (z, y, x), in lengths of the unit cube, positive where it is empty.
-
-    Exact to about half a cell. Raises BadInput where all is empty or all is filled.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    if not solid.any() or solid.all():
-        state = "empty" if not solid.any() else "filled"
+    if not (level > 0).any() or not (level < 0).any():
+        state = "empty" if not (level < 0).any() else "filled"
         raise BadInput(
             f"the density field is {state}: it has no surface to begin a signed distance from",
             hint="train it longer, give another start.threshold, or begin without it: start=null",
         )
+    framed = np.pad(level, 1, constant_values=1.0)
+    parts = np.zeros(framed.shape, np.int32)
+    label(framed > 0, output=parts)
+    framed[(framed > 0) & (parts != parts[0, 0, 0])] = -1.0
+    corners, faces, _, _ = marching_cubes(framed, 0.0)
+    inside = framed[1:-1, 1:-1, 1:-1] < 0
     # A centre lies half a cell from the wall between it and its neighbour of the other kind.
-    outside, inside = np.asarray(distance_transform_edt(~solid)), np.asarray(distance_transform_edt(solid))
-    distance = np.where(solid, 0.5 - inside, outside - 0.5)
-    return (distance / len(solid)).astype(np.float32)
+    distance = np.asarray(distance_transform_edt(~inside)) - np.asarray(distance_transform_edt(inside))
+    distance -= np.where(inside, -0.5, 0.5)
+    near = np.abs(distance) < NEAR_CELLS
+    away = _distance_to(corners - 1, faces, np.argwhere(near))
+    distance[near] = np.where(inside[near], -away, away)
+    return (distance / len(level)).astype(np.float32)
+
+
+def _distance_to(
+    vertices: Float[np.ndarray, "v 3"], faces: np.ndarray, points: np.ndarray
+) -> Float32[np.ndarray, " n"]:
+    """Of points to the nearest triangle."""
+    from nerfrecon.simulate.subject import open3d
+
+    o3d = open3d()
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor(vertices.astype(np.float32)), o3d.core.Tensor(faces.astype(np.uint32))
+    )
+    return scene.compute_distance(o3d.core.Tensor(points.astype(np.float32))).numpy()
 
 
 @runtime_checkable
@@ -135,7 +135,7 @@ def fit_distance(
                 [cells % len(grid), cells // len(grid) % len(grid), cells // len(grid) ** 2], 1
             )
             points[:near] = (corner + points[:near]) / len(grid)
-        field.fit(points.numpy(), look_up(grid, points).numpy(), FIT_RATE * 0.05 ** (step / steps))
+        field.fit(points.numpy(), look_up(grid, points).numpy(), FIT_RATE * FIT_LAST_SHARE ** (step / steps))
     numbers = torch.arange(JUDGED)
     points = torch.stack([torch_uniform(seed, steps, numbers, which) for which in draws], 1)
     wanted, found = look_up(grid, points), torch.from_numpy(field.sdf(points.numpy()))

@@ -1,7 +1,7 @@
 """A trained field as a closed mesh: read first.
 
-    field -> surface in the unit cube (its zero, or fused depth) -> largest part -> closed -> simplified
-          -> mesh.ply in the scene's frame, mesh.json
+    field -> surface in the unit cube (its zero, a density's level, or fused depth) -> largest part -> closed
+          -> simplified -> mesh.ply in the scene's frame, mesh.json
 
 The scene's frame is the object's where the scene comes from the stage `object`: metres, y up.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerfrecon.backends.base import Backend
+from nerfrecon.backends.base import Backend, RayCamera, Rendered
 from nerfrecon.config import NerfreconConfig
 from nerfrecon.mesh.components import largest_parts
 from nerfrecon.mesh.cubes import Function, level_set
@@ -30,6 +30,7 @@ from nerfrecon.render_views import open_run
 from nerfrecon.scene import Scene
 from nerfrecon.train import open_scene
 from nerfrecon.training.carving import first_cells
+from nerfrecon.training.filled import FilledDensity
 from nerfrecon.training.views import ray_camera, usable_scale
 from suite.errors import BadInput
 from suite.files import atomic_folder, atomic_write
@@ -38,6 +39,7 @@ from suite.geometry.ply import write_ply
 from suite.progress import status
 
 MESH, NOTES = "mesh.ply", "mesh.json"
+LOOKED_MARGIN_CELLS = 0.5
 
 
 class Made(NamedTuple):
@@ -70,8 +72,7 @@ def extract_mesh(field_run: Path, out: Path, options: MeshOptions | None = None)
 
 def meshed(config: NerfreconConfig, backend: Backend, scene: Scene, options: MeshOptions) -> Made:
     """The field's mesh in the scene's frame, and what was done to it."""
-    source = _source(config, options)
-    raw = _surface(config, backend, scene, options, source)
+    raw = _surface(config, backend, scene, options)
     kept = largest_parts(raw, options.keep_share)
     faults = edge_faults(kept.mesh)
     whole = closed(kept.mesh) if any(faults) else kept.mesh
@@ -86,7 +87,7 @@ def meshed(config: NerfreconConfig, backend: Backend, scene: Scene, options: Mes
         flags.append(f"{len(world.faces)} faces, above the {options.faces} asked for: {fewer.how}")
     low, high = world.vertices.min(0), world.vertices.max(0)
     notes = {
-        "source": source,
+        "source": options.source,
         "faces": len(world.faces),
         "vertices": len(world.vertices),
         "faces_before": len(raw.faces),
@@ -104,38 +105,34 @@ def meshed(config: NerfreconConfig, backend: Backend, scene: Scene, options: Mes
     return Made(world, notes)
 
 
-def _source(config: NerfreconConfig, options: MeshOptions) -> str:
-    if options.source != "auto":
-        return options.source
-    return "level_set" if isinstance(config.field, SdfFieldOptions) else "depth"
-
-
-def _surface(
-    config: NerfreconConfig, backend: Backend, scene: Scene, options: MeshOptions, source: str
-) -> Mesh:
+def _surface(config: NerfreconConfig, backend: Backend, scene: Scene, options: MeshOptions) -> Mesh:
     learned, _ = scene.split(config.train.hold_out_every)
     n = config.sampling.occupancy_resolution
     hull = first_cells(scene, learned, config.sampling, config.picture_scale).reshape((n,) * 3)
     lattice = (options.coarse_cells, options.finer)
-    if source == "depth":
-        cameras = []
-        for view in learned:
-            size = max(scene.views[view].camera.width, scene.views[view].camera.height)
-            scale = usable_scale(scene, view, min(1.0, options.depth_px / size))
-            cameras.append(ray_camera(scene, view, scale))
-        black = (0.0, 0.0, 0.0)
-        truncation = options.truncation_cells / options.coarse_cells
-        fused = FusedDepth(lambda camera: backend.render(camera, black), cameras, truncation)
-        return level_set(fused, hull, *lattice, smooth_cells=options.smooth_cells)
-    if isinstance(config.field, SdfFieldOptions):
+    if options.source == "level_set" and isinstance(config.field, SdfFieldOptions):
         return level_set(_signed_distance(backend), hull, *lattice)
-    threshold = options.density_threshold
+    cameras = []
+    for view in learned:
+        size = max(scene.views[view].camera.width, scene.views[view].camera.height)
+        scale = usable_scale(scene, view, min(1.0, options.depth_px / size))
+        cameras.append(ray_camera(scene, view, scale))
 
-    def above(points: np.ndarray) -> np.ndarray:
-        # The logarithm is nearly linear across a surface that a density field has learned.
-        return np.clip(math.log(threshold) - np.log(np.maximum(backend.density(points), 1e-6)), -3, 3)
+    def render(camera: RayCamera) -> Rendered:
+        return backend.render(camera, (0.0, 0.0, 0.0))
 
-    return level_set(above, hull, *lattice, near=math.inf, smooth_cells=options.smooth_cells)
+    if options.source == "depth":
+        fused = FusedDepth(render, cameras, options.truncation_cells / options.coarse_cells)
+        return level_set(fused, hull, *lattice, smooth_cells=options.smooth_cells)
+    margin = LOOKED_MARGIN_CELLS / options.coarse_cells
+    level = FilledDensity(backend.density, render, cameras, options.density_threshold, margin)
+    mesh = level_set(level, hull, *lattice, near=math.inf, smooth_cells=options.smooth_cells)
+    if level.densest < options.density_threshold:  # all that was found is what nobody looked into
+        raise BadInput(
+            f"the field has no surface: its density is {level.densest:.3g} at most",
+            hint="train longer, lower mesh.density_threshold, or check that box and masks hold the object",
+        )
+    return mesh
 
 
 def _signed_distance(backend: Backend) -> Function:

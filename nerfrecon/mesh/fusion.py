@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfrecon.backends.base import RayCamera, Rendered
-from nerfrecon.render.rays import distort
+from nerfrecon.render.rays import projected
 
 _OPAQUE = 0.5
 
@@ -39,24 +39,12 @@ class FusedDepth:
         total = np.zeros(len(points), np.float32)
         count = np.zeros(len(points), np.float32)
         for camera, depth in zip(self.cameras, self._depths, strict=True):
-            pixels, away = _projected(camera, points)
+            pixels, away = projected(camera, points)
             inside, before = _depth_at(depth, pixels, self.truncation)
             says = inside & (before - away > -self.truncation)
             total[says] += np.clip(before[says] - away[says], -self.truncation, self.truncation)
             count[says] += 1
         return np.where(count > 0, total / np.maximum(count, 1), -self.truncation).astype(np.float32)
-
-
-def _projected(camera: RayCamera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (NaN behind the camera) and distances of points."""
-    T = camera.T_unit_camera
-    local = (points - T[:3, 3].astype(np.float32)) @ T[:3, :3].astype(np.float32)
-    z = np.where(local[:, 2] > 1e-6, local[:, 2], np.nan)
-    plane = distort(local[:, :2] / z[:, None], camera.distortion)
-    pixels = plane * np.array([camera.fx, camera.fy], plane.dtype) + np.array(
-        [camera.cx, camera.cy], plane.dtype
-    )
-    return pixels, np.linalg.norm(local, axis=1)
 
 
 def _depth_at(depth: np.ndarray, pixels: np.ndarray, smooth: float) -> tuple[np.ndarray, np.ndarray]:

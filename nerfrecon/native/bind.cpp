@@ -28,6 +28,7 @@ using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::
 using Picture = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Mask = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Views = std::vector<std::tuple<Picture, std::optional<Mask>, Doubles, Doubles>>;
+using Maps = std::vector<std::optional<Matrix>>;  // of depth, one a view
 template <class T>
 using Out = nb::ndarray<nb::numpy, T, nb::c_contig>;
 
@@ -107,6 +108,31 @@ PackedRays packed_rays(const nerf::Settings& settings, const Places& starts, con
     return packed;
 }
 
+// Gives each of `all` its depth map, which `kept` holds on to, and returns the points of known depth.
+std::vector<nerf::Sighting> sightings_of(std::vector<nerf::View>& all, std::vector<nb::object>& kept, const Maps& maps,
+                                         const Places& views, const Doubles& positions_px, const Vector& depth,
+                                         const Vector& trust) {
+    const size_t n = views.shape(0);
+    want(maps.size() == all.size(), "there are depths of another number of views");
+    want(positions_px.shape(0) == 2 * n && depth.shape(0) == n && trust.shape(0) == n,
+         "points, their depths and their trusts differ in number");
+    for (size_t i = 0; i < maps.size(); i++) {
+        const nerf::Camera& camera = all[i].camera;
+        want(!maps[i] || (int(maps[i]->shape(0)) == camera.height && int(maps[i]->shape(1)) == camera.width),
+             "a depth map has another size than its picture");
+    }
+    std::vector<nerf::Sighting> points;
+    for (size_t i = 0; i < n; i++) {
+        want(views(i) >= 0 && size_t(views(i)) < all.size(), "a point is seen by a view that there is not");
+        points.push_back({int(views(i)), positions_px(2 * i), positions_px(2 * i + 1), depth(i), trust(i)});
+    }
+    for (size_t i = 0; i < maps.size(); i++) {
+        all[i].depth = maps[i] ? maps[i]->data() : nullptr;
+        if (maps[i]) kept.push_back(nb::cast(*maps[i]));
+    }
+    return points;
+}
+
 // The core and the pictures it looks at, which Python must not give up while it does.
 class Bound {
    public:
@@ -117,8 +143,8 @@ class Bound {
     nerf::Core& core() { return core_; }
 
     void set_views(const Views&);
-    void set_depths(const std::vector<std::optional<Matrix>>& maps, const Places& views, const Doubles& positions_px,
-                    const Vector& depth, const Vector& trust);
+    void set_depths(const Maps& maps, const Places& views, const Doubles& positions_px, const Vector& depth,
+                    const Vector& trust);
 
     nb::object tensor(const std::string& name, const std::string& part);
     void set_tensor(const std::string& name, const std::string& part, const Matrix& values);
@@ -195,28 +221,9 @@ void Bound::set_views(const Views& views) {
     kept_ = std::move(kept);
 }
 
-void Bound::set_depths(const std::vector<std::optional<Matrix>>& maps, const Places& views,
-                       const Doubles& positions_px, const Vector& depth, const Vector& trust) {
-    std::vector<nerf::View>& all = core_.views();
-    const size_t n = views.shape(0);
-    want(maps.size() == all.size(), "there are depths of another number of views");
-    want(positions_px.shape(0) == 2 * n && depth.shape(0) == n && trust.shape(0) == n,
-         "points, their depths and their trusts differ in number");
-    for (size_t i = 0; i < maps.size(); i++) {
-        const nerf::Camera& camera = all[i].camera;
-        want(!maps[i] || (int(maps[i]->shape(0)) == camera.height && int(maps[i]->shape(1)) == camera.width),
-             "a depth map has another size than its picture");
-    }
-    std::vector<nerf::Sighting> points;
-    for (size_t i = 0; i < n; i++) {
-        want(views(i) >= 0 && size_t(views(i)) < all.size(), "a point is seen by a view that there is not");
-        points.push_back({int(views(i)), positions_px(2 * i), positions_px(2 * i + 1), depth(i), trust(i)});
-    }
-    for (size_t i = 0; i < maps.size(); i++) {
-        all[i].depth = maps[i] ? maps[i]->data() : nullptr;
-        if (maps[i]) kept_.push_back(nb::cast(*maps[i]));
-    }
-    core_.points() = std::move(points);
+void Bound::set_depths(const Maps& maps, const Places& views, const Doubles& positions_px, const Vector& depth,
+                       const Vector& trust) {
+    core_.points() = sightings_of(core_.views(), kept_, maps, views, positions_px, depth, trust);
 }
 
 nb::object Bound::evaluate(const Places& starts, const Matrix& origins, const Matrix& directions, const Vector& t,

@@ -43,6 +43,7 @@ struct Settings {
 struct Pace {
     float grid_lr = 1e-2f, network_lr = 2e-3f;
     int active_levels = kMaxLevels, samples = 16384;
+    float prior = 0;  // weight of the distance that a signed distance is drawn to
 };
 
 struct Report {
@@ -73,7 +74,9 @@ struct Knowledge {
 };
 
 // Training pixels drawn for one step, and the pixels of a view: what steps and renderings look along.
-std::unique_ptr<Rays> pixel_rays(const Settings&, const Occupancy&, const std::vector<View>&, uint32_t step, int rays);
+// With points known, one ray in four more goes through one: `rays` becomes how many there are in all.
+std::unique_ptr<Rays> pixel_rays(const Settings&, const Occupancy&, const std::vector<View>&, uint32_t step,
+                                 const Knowledge&, int& rays);
 std::unique_ptr<Rays> view_rays(const Settings&, const Occupancy&, const Camera&, const float* background, float* rgb,
                                 float* depth, float* opacity);
 

@@ -41,6 +41,34 @@ inline void sections_backward(const SdfField& field, SdfUnit& u) {
     u.d_log_sharpness += by_sharpness;
 }
 
+// Trilinear between cell centres, the nearest beyond the outermost.
+inline float prior_at(const SdfField& field, float x, float y, float z) {
+    const int n = field.prior_cells;
+    const float at[3] = {x * n - 0.5f, y * n - 0.5f, z * n - 0.5f};
+    int low[3];
+    float part[3];
+    for (int c = 0; c < 3; c++) {
+        const float inside = at[c] > 0 ? (at[c] < n - 1 ? at[c] : float(n - 1)) : 0;
+        low[c] = int(inside) < n - 1 ? int(inside) : n - 2;
+        part[c] = inside - float(low[c]);
+    }
+    const float* p = field.prior + (size_t(low[2]) * n + low[1]) * n + low[0];
+    const auto line = [&](const float* q) { return q[0] + part[0] * (q[1] - q[0]); };
+    const auto plane = [&](const float* q) { return line(q) + part[1] * (line(q + n) - line(q)); };
+    return plane(p) + part[2] * (plane(p + size_t(n) * n) - plane(p));
+}
+
+// sqrt(e^2 + d^2) - d of e = f - prior, in cells, d a quarter of one.
+inline void prior_backward(const SdfField& field, SdfUnit& u) {
+    const float cells = float(field.prior_cells);
+    for (int s = 0; s < u.looked; s++) {
+        const float e = cells * (u.f[s] - prior_at(field, u.x[s], u.y[s], u.z[s]));
+        const float root = __builtin_sqrtf(e * e + 0.0625f);
+        u.terms += double(field.prior_weight) * (root - 0.25f);
+        u.d_f[s] += field.prior_weight * cells * e / root;
+    }
+}
+
 // grad_c: (chosen, W) colours, then (chosen, 32) inputs of the colour network.
 inline void colour_backward(const SdfField& field, SdfUnit& u, float* grad) {
     const nerf::SdfLayers& at = field.layers;
@@ -167,6 +195,7 @@ inline double sdf_regress(const SdfField& field, SdfUnit& u, int n, const float*
 
 inline bool sdf_backward(const SdfField& field, SdfUnit& u, float* grad, float* tape) {
     sections_backward(field, u);
+    if (field.prior && field.prior_weight > 0) prior_backward(field, u);
     colour_backward(field, u, grad);
     differences_backward(field, u);
     samples_backward(field, u, grad);

@@ -15,7 +15,12 @@ class BoundSdf {
     void set_views(const Views& views) {
         auto [all, kept] = views_of(views);
         core_.views() = std::move(all);
+        core_.points().clear();
         kept_ = std::move(kept);
+    }
+    void set_depths(const Maps& maps, const Places& views, const Doubles& positions_px, const Vector& depth,
+                    const Vector& trust) {
+        core_.points() = sightings_of(core_.views(), kept_, maps, views, positions_px, depth, trust);
     }
     nb::object tensor(const std::string& name, const std::string& part) {
         const auto [t, data] = find(name, part);
@@ -104,17 +109,19 @@ void bind_sdf(nb::module_& m) {
              "settings"_a, "sdf"_a, "scale"_a.noconvert(), "resolution"_a.noconvert(), "entries"_a.noconvert(),
              "dense"_a.noconvert(), "isa"_a, "threads"_a)
         .def("set_views", &BoundSdf::set_views)
+        .def("set_depths", &BoundSdf::set_depths)
         .def("tensor", &BoundSdf::tensor)
         .def("set_tensor", &BoundSdf::set_tensor, "name"_a, "part"_a, "values"_a.noconvert())
         .def("evaluate", &BoundSdf::evaluate, "starts"_a.noconvert(), "origins"_a.noconvert(),
              "directions"_a.noconvert(), "t"_a.noconvert(), "dt"_a.noconvert(), "targets"_a.noconvert(),
              "backgrounds"_a.noconvert(), "gradients"_a)
         .def("render", &BoundSdf::render)
-        .def("steps", [](BoundSdf& b, int count, float grid_lr, float network_lr, int active_levels, int samples) {
+        .def("steps", [](BoundSdf& b, int count, float grid_lr, float network_lr, int active_levels, int samples,
+                         float prior) {
             nerf::Report r;
             {
                 nb::gil_scoped_release release;
-                r = b.core().steps(count, {grid_lr, network_lr, active_levels, samples});
+                r = b.core().steps(count, {grid_lr, network_lr, active_levels, samples, prior});
             }
             return nb::make_tuple(r.applied, r.refused, r.loss, r.rays, r.marched, r.kept);
         })
@@ -142,6 +149,10 @@ void bind_sdf(nb::module_& m) {
         .def("set_occupancy", [](BoundSdf& b, const Vector& values, const Bytes& allowed, const Bytes& on) {
             set_occupancy_of(b.core().occupancy(), values, allowed, on);
         }, "values"_a.noconvert(), "allowed"_a.noconvert(), "on"_a.noconvert())
+        .def("set_prior", [](BoundSdf& b, const Vector& distance, int cells) {
+            want(cells > 1 && distance.shape(0) == size_t(cells) * cells * cells, "a prior has a number a cell");
+            b.core().set_prior(distance.data(), cells);
+        })
         .def("set_active", [](BoundSdf& b, int levels) { b.core().set_active(levels); })
         .def("set_sphere", [](BoundSdf& b, float x, float y, float z, float radius) {
             const float centre[3] = {x, y, z};

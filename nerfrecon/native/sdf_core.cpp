@@ -86,6 +86,13 @@ void SdfCore::set_sphere(const float* centre, float radius) {
     field_.radius = radius;
 }
 
+void SdfCore::set_prior(const float* distance, int cells) {
+    prior_ = Array<float>(size_t(cells) * cells * cells);
+    std::copy_n(distance, prior_.size(), prior_.data());
+    field_.prior = cells ? prior_.data() : nullptr;
+    field_.prior_cells = cells;
+}
+
 Settings SdfCore::looking() const {
     Settings s = settings_;
     s.step = std::min(std::max(sdf_.section / field_.sharpness, s.step), sdf_.longest * s.step);

@@ -55,8 +55,12 @@ class SdfCore {
     void parameters_changed();
     void set_active(int levels);
     void set_sphere(const float* centre, float radius);
+    // What steps draw f to by `Pace::prior`: signed distance of cell centres (z, y, x), copied; 0 cells: nothing.
+    void set_prior(const float* distance, int cells);
+    const Array<float>& prior() const { return prior_; }
     Occupancy& occupancy() { return occupancy_; }
     std::vector<View>& views() { return views_; }
+    std::vector<Sighting>& points() { return points_; }
     const Settings& settings() const { return settings_; }
     const char* isa() const { return kernels_.name; }
 
@@ -83,10 +87,12 @@ class SdfCore {
     const SdfKernels& kernels_;
     Pool pool_;
     SdfField field_;
+    Array<float> prior_;
     Array<float> table_, table_m_, table_v_, weights_, weights_m_, weights_v_, packed_;
     std::vector<SdfTensor> tensors_;
     Occupancy occupancy_;
     std::vector<View> views_;
+    std::vector<Sighting> points_;
     std::vector<std::unique_ptr<SdfUnitMemory>> units_;
     std::vector<Array<float>> level_grads_;
     std::vector<SdfChunk> chunks_;

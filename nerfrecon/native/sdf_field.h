@@ -40,9 +40,12 @@ struct SdfField {
     float difference;             // length that differences are taken over
     float normal_weight;          // samples of less weight get neither normal nor colour, unless drawn
     float eikonal, curvature;     // weights of the two terms, divided by the number of normals
+    const float* prior;           // signed distance of cell centres (z, y, x) that f is drawn to, or null
+    int prior_cells;              // a side
+    float prior_weight;           // divided by the number of rays
     explicit SdfField(int levels)
         : grid{}, layers(levels), weights(nullptr), packed(nullptr), centre{}, radius(0), sharpness(1), difference(0),
-          normal_weight(0), eikonal(0), curvature(0) {}
+          normal_weight(0), eikonal(0), curvature(0), prior(nullptr), prior_cells(0), prior_weight(0) {}
 };
 
 // A Unit, and what sections and differences need. Samples of a ray that were looked at are those that are kept and,

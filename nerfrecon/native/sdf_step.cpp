@@ -74,10 +74,12 @@ void SdfCore::improve(const Pace& pace) {
 
 bool SdfCore::train_step(int rays, const Pace& pace, Report& report) {
     const Settings s = looking();
-    const auto source = pixel_rays(s, occupancy_, views_, step, rays);
+    int all = rays;
+    const auto source = pixel_rays(s, occupancy_, views_, step, {&points_, nullptr}, all);
     if (normals_per_ray > 0) set_terms(normals_per_ray * rays);
-    else count_normals(*source, rays);
-    bool finite = run_chunks(*source, rays, true, true);
+    else count_normals(*source, all);
+    field_.prior_weight = pace.prior / float(rays);
+    bool finite = run_chunks(*source, all, true, true);
     sum_weight_gradients();
     Array<float>& grad = chunks_[0].grad;
     for (size_t i = 0; i < grad.size(); i++) finite = finite && std::fabs(grad[i]) < 1e18f;

@@ -146,8 +146,10 @@ class PixelRays : public Rays {
 }  // namespace
 
 std::unique_ptr<Rays> pixel_rays(const Settings& settings, const Occupancy& occupancy, const std::vector<View>& views,
-                                 uint32_t step, int rays) {
-    return std::make_unique<PixelRays>(settings, occupancy, views, step, rays, Knowledge{});
+                                 uint32_t step, const Knowledge& known, int& rays) {
+    auto source = std::make_unique<PixelRays>(settings, occupancy, views, step, rays, known);
+    rays = source->count();
+    return source;
 }
 
 Report Core::steps(int count, const Pace& pace) {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nerfrecon.object.ground_picture import GroundPicture, Small
-from nerfrecon.object.hull import projected
+from nerfrecon.object.ground_picture import GroundPicture
+from nerfrecon.object.small import SmallPicture
 
 _CERTAIN = 2.4
 _PLAIN = 4.0
@@ -54,7 +54,7 @@ def border_hints(difference: Float[np.ndarray, "h w"], least: float | int) -> Fl
 
 
 def geometry_hints(
-    small: Small,
+    small: SmallPicture,
     box: Float[np.ndarray, "2 3"],
     object_positions: Float[np.ndarray, "n 3"],
     others: Float[np.ndarray, "m 3"],
@@ -66,7 +66,7 @@ def geometry_hints(
 
     h, w = small.rgb.shape[:2]
     odds = np.full((h, w), -0.6, np.float32)
-    pixels, depth = projected(object_positions, small.view, small.camera)
+    pixels, depth = small.project(object_positions)
     fine = small.camera.contains(pixels)
     if fine.any():
         size_px = np.ptp(box, axis=0).max() / np.median(depth[fine]) * small.camera.pinhole.fx
@@ -83,7 +83,7 @@ def geometry_hints(
         agrees = cv2.blur((difference < 1.2).astype(np.float32), (5, 5))
         differs = cv2.blur((difference > 2.5).astype(np.float32), (5, 5))
         odds += np.where(np.isfinite(difference), 2.0 * differs - 2.6 * agrees, 0)
-    pixels, _ = projected(others, small.view, small.camera)
+    pixels, _ = small.project(others)
     pixels = np.round(pixels[small.camera.contains(pixels)]).astype(np.int64)
     beside = np.zeros((h, w), np.uint8)
     beside[pixels[:, 1], pixels[:, 0]] = 255
@@ -91,12 +91,12 @@ def geometry_hints(
     return odds.astype(np.float64)
 
 
-def outline_of_box(small: Small, corners: Float[np.ndarray, "8 3"]) -> Bool[np.ndarray, "h w"]:
+def outline_of_box(small: SmallPicture, corners: Float[np.ndarray, "8 3"]) -> Bool[np.ndarray, "h w"]:
     """Pixels that a box covers; all where the camera stands in it."""
     import cv2
 
     h, w = small.rgb.shape[:2]
-    pixels, _ = projected(corners, small.view, small.camera)
+    pixels, _ = small.project(corners)
     if not np.isfinite(pixels).all():
         return np.ones((h, w), bool)
     picture = np.zeros((h, w), np.uint8)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
-from nerfrecon.object.hull import projected
-from nerfrecon.scene import View
-from nerfrecon.scenes.lens import LensCamera
+from nerfrecon.object.small import SmallPicture
 
 _TEXELS = 256
 _MOST_VIEWS = 48
@@ -24,14 +21,6 @@ _MOST_SPREAD = 30.0
 """Where views differ by more, in levels, they say nothing."""
 _ROUNDS = 3
 """Of gains that make the pictures alike."""
-
-
-class Small(NamedTuple):
-    """A picture made smaller, with its camera."""
-
-    view: View
-    camera: LensCamera
-    rgb: UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +33,7 @@ class GroundPicture:
     colour: Float32[np.ndarray, "n n 3"]
     spread: Float32[np.ndarray, "n n"]
 
-    def difference(self, small: Small) -> Float32[np.ndarray, "h w"]:
+    def difference(self, small: SmallPicture) -> Float32[np.ndarray, "h w"]:
         """How a picture differs from the bare ground, in spreads (1 is usual); NaN where nothing is known."""
         import cv2
 
@@ -73,7 +62,7 @@ class GroundPicture:
 
 
 def picture_ground(
-    smalls: Sequence[Small],
+    smalls: Sequence[SmallPicture],
     middle: Float[np.ndarray, " 2"],
     reach: float,
     footprint: Float[np.ndarray, "m 2"],
@@ -88,7 +77,7 @@ def picture_ground(
     points = np.stack([x, 0 * x, z], -1).reshape(-1, 3)
     layers = []
     for small in smalls[:: max(1, -(-len(smalls) // _MOST_VIEWS))]:
-        pixels, _ = projected(points, small.view, small.camera)
+        pixels, _ = small.project(points)
         outside = ~small.camera.contains(pixels)
         pixels[outside] = -9
         maps = pixels.astype(np.float32).reshape(n, n, 2)

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from nerfrecon.object.frame import boxed
-from nerfrecon.scene import View
-from nerfrecon.scenes.lens import LensCamera
+from nerfrecon.object.small import Silhouette, SmallView
 
 _OUTVOTED = 0.12
 """Share of the masks that may lie beside a cell that is kept."""
 _LEAST_SEEN = 0.3
-
-
-class Silhouette(NamedTuple):
-    """A mask (white where the object is) and the camera of its size."""
-
-    view: View
-    camera: LensCamera
-    mask: Bool[np.ndarray, "h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +37,12 @@ class Hull:
         """Around the cells that are kept."""
         return boxed(self.centres()) + 0.5 * self.step * np.array([[-1.0], [1.0]])
 
-    def silhouette(self, view: View, camera: LensCamera) -> Bool[np.ndarray, "h w"]:
-        """Its picture: cells as discs of their size."""
+    def outline(self, small: SmallView) -> Bool[np.ndarray, "h w"]:
+        """What it covers of a view: cells as discs of their size."""
         import cv2
 
-        pixels, depth = projected(self.centres(), view, camera)
+        camera = small.camera
+        pixels, depth = small.project(self.centres())
         picture = np.zeros((camera.height, camera.width), np.uint8)
         inside = camera.contains(pixels)
         if not inside.any():
@@ -74,7 +65,7 @@ def carve(silhouettes: Sequence[Silhouette], box: Float[np.ndarray, "2 3"], cell
     centres = box[0] + (grid + 0.5) * step
     seen, inside = np.zeros(len(centres), np.int32), np.zeros(len(centres), np.int32)
     for one in silhouettes:
-        pixels, _ = projected(centres, one.view, one.camera)
+        pixels, _ = one.project(centres)
         shown = one.camera.contains(pixels)
         u, v = np.round(pixels[shown]).astype(np.int64).T
         seen[shown] += 1
@@ -92,11 +83,3 @@ def agreement(a: Bool[np.ndarray, "h w"], b: Bool[np.ndarray, "h w"]) -> float:
     """Intersection over union; 1 where both are empty."""
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else 1.0
-
-
-def projected(
-    points: Float[np.ndarray, "n 3"], view: View, camera: LensCamera
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """Pixels in `camera` at the pose of `view` (NaN behind it), and depth along its axis."""
-    local = (points - view.position) @ view.T_world_camera[:3, :3]
-    return camera.project(local), local[:, 2]

@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
 
+from nerfrecon.ground import Ground, UpFrom, camera_up, find_plane
 from nerfrecon.object.box import FEWEST_POINTS, object_points, points_box, tightest_turn
 from nerfrecon.object.frame import (
     box_corners,
@@ -30,7 +31,6 @@ from nerfrecon.object.frame import (
 )
 from nerfrecon.object.mask import FoundMasks, Place, find_masks, hull_top
 from nerfrecon.object.options import GivenMasks, ObjectOptions
-from nerfrecon.object.upright import Ground, camera_up, find_plane
 from nerfrecon.scene import Scene, View
 from nerfrecon.scenes.box import meeting_point
 from nerfrecon.scenes.read import read_scene
@@ -39,7 +39,8 @@ from suite.data.images import write_image
 from suite.errors import BadInput
 from suite.files import atomic_folder, atomic_write
 
-_SURE_UP = 0.7
+_NEAR = 0.8
+"""Points tell of the ground that lie this near the place looked at, in distances of the cameras."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,10 @@ def _looked_at(scene: Scene) -> Float[np.ndarray, " 3"]:
 
 def _ground(scene: Scene, notes: SfmNotes, options: ObjectOptions, centre: np.ndarray) -> Ground:
     """Up and the ground plane: told, found by SfM, found here, or only what the cameras say."""
-    guess, sure = camera_up(scene.views)
+    T = np.stack([view.T_world_camera for view in scene.views])
+    guess, is_sure = camera_up(T)
     said: np.ndarray | None = None
-    said_from: Literal["option", "sfm", "file"] = "option"
+    said_from: UpFrom = "option"
     if options.up is not None:
         said = np.array(options.up, np.float64)
     elif notes.up is not None:
@@ -176,21 +178,25 @@ def _ground(scene: Scene, notes: SfmNotes, options: ObjectOptions, centre: np.nd
         raise BadInput("up is no direction", hint="give three numbers, such as object.up=[0,1,0]")
     if said is not None:
         said = said / np.linalg.norm(said)
-    hint = said if said is not None else (guess if sure > _SURE_UP else None)
-    found = None
-    if scene.points is not None:
-        found = find_plane(scene.points.positions, scene.views, centre, hint, options.seed)
+    hint = said if said is not None else (guess if is_sure else None)
+
+    def plane(up: np.ndarray | None) -> Ground | None:
+        if scene.points is None:
+            return None
+        return find_plane(scene.points.positions, T[:, :3, 3], centre, up, near=_NEAR, seed=options.seed)
+
+    found = plane(hint)
     if notes.ground is not None and options.up is None and found is None:
-        plane = np.array(notes.ground) / np.linalg.norm(notes.ground[:3])
-        return Ground(plane[:3], "sfm", plane)
-    if found is None and hint is not None and scene.points is not None:
-        wall = find_plane(scene.points.positions, scene.views, centre, None, options.seed)
+        told = np.array(notes.ground) / np.linalg.norm(notes.ground[:3])
+        return Ground(told[:3], "sfm", told)
+    if found is None and hint is not None:
+        wall = plane(None)
         if wall is not None:  # the object hangs on it
             return replace(wall, up=hint, up_from=said_from if said is not None else "cameras")
     if said is not None and said_from != "sfm":
         agrees = found is not None and float(found.up @ said) > np.cos(np.deg2rad(3))
-        plane = _levelled(found, said) if found is not None and agrees else None
-        return Ground(said, said_from, plane, found.share if found is not None and agrees else 0.0)
+        level = _levelled(found, said) if found is not None and agrees else None
+        return Ground(said, said_from, level, found.share if found is not None and agrees else 0.0)
     if found is not None:
         return found
     return Ground(said, "sfm") if said is not None else Ground(guess, "cameras")

@@ -20,11 +20,11 @@ from nerfrecon.object.cut import (
     tidied,
 )
 from nerfrecon.object.frame import box_corners, widened
-from nerfrecon.object.ground_picture import GroundPicture, Small, picture_ground
-from nerfrecon.object.hull import Hull, Silhouette, agreement, carve
+from nerfrecon.object.ground_picture import GroundPicture, picture_ground
+from nerfrecon.object.hull import Hull, agreement, carve
 from nerfrecon.object.options import BorderMasks, NetworkMasks, NoMasks, ObjectOptions
+from nerfrecon.object.small import Silhouette, SmallPicture, SmallView, load_small
 from nerfrecon.scene import Scene
-from nerfrecon.scenes.picture import shrunk
 from suite.errors import BackendUnavailable, BadInput
 from suite.progress import track
 
@@ -70,23 +70,21 @@ def find_masks(scene: Scene, place: Place, options: ObjectOptions) -> FoundMasks
     network that is not installed."""
     if isinstance(options.mask, NoMasks):
         return FoundMasks("off")
-    pictures = [_loaded(scene, k, options.fine_px) for k in range(len(scene.views))]
-    fine = [small for small, _ in pictures]
-    if all(mask is not None for _, mask in pictures):
-        silhouettes = [Silhouette(s.view, s.camera, m) for s, m in pictures if m is not None]
-        return _given(silhouettes, place, options)
-    rough = [_smaller(small, options.rough_px) for small in fine]
+    pictures = [load_small(view, options.fine_px) for view in scene.views]
+    fine, given = [small for small, _ in pictures], [own for _, own in pictures if own is not None]
+    if len(given) == len(fine):
+        return _given(given, place, options)
+    rough = [small.within(options.rough_px) for small in fine]
     borders = [border_model(small.rgb) for small in rough]
     plain = float(np.mean([is_plain(spread) for _, spread in borders]))
     if isinstance(options.mask, NetworkMasks):
         network = _network(options.mask)
-        masks = [network(small.rgb) for small in track(fine, "Masks by the network")]
-        silhouettes = [Silhouette(s.view, s.camera, m) for s, m in zip(fine, masks, strict=True)]
+        silhouettes = [one.silhouette(network(one.rgb)) for one in track(fine, "Masks by the network")]
         return _agreed("network", silhouettes, _loose(place), place, options)
     if isinstance(options.mask, BorderMasks) or (options.mask.type == "auto" and plain >= _MOSTLY):
         least = options.mask.least_difference if isinstance(options.mask, BorderMasks) else 8.0
 
-        def hints(small: Small) -> np.ndarray:
+        def hints(small: SmallPicture) -> np.ndarray:
             return border_hints(border_model(small.rgb)[0], least)
 
         flags = () if plain >= _MOSTLY else (f"only {plain:.0%} of the pictures have a plain border",)
@@ -117,7 +115,7 @@ def hull_top(hull: Hull, scene: Scene, place: Place) -> float:
 
 
 def _by_geometry(
-    scene: Scene, place: Place, rough: list[Small], fine: list[Small], options: ObjectOptions
+    scene: Scene, place: Place, rough: list[SmallPicture], fine: list[SmallPicture], options: ObjectOptions
 ) -> FoundMasks:
     assert scene.points is not None
     loose, positions = _loose(place), scene.points.positions
@@ -133,7 +131,7 @@ def _by_geometry(
         beside |= positions[:, 1] < 0.3 * positions[place.own, 1].max() / 10
     seen = {id(view): scene.points.seen_by(k) for k, view in enumerate(scene.views)}
 
-    def hints(small: Small) -> np.ndarray:
+    def hints(small: SmallPicture) -> np.ndarray:
         rows = seen[id(small.view)]
         return geometry_hints(small, loose, positions[place.own], positions[rows[beside[rows]]], ground)
 
@@ -142,9 +140,9 @@ def _by_geometry(
 
 def _in_rounds(
     how: How,
-    rough: Sequence[Small],
-    fine: Sequence[Small],
-    hints: Callable[[Small], np.ndarray],
+    rough: Sequence[SmallPicture],
+    fine: Sequence[SmallPicture],
+    hints: Callable[[SmallPicture], np.ndarray],
     place: Place,
     options: ObjectOptions,
     flags: tuple[str, ...],
@@ -155,16 +153,16 @@ def _in_rounds(
     silhouettes = []
     for small in track(rough, "Masks, rough"):
         mask = tidied(cut(small.rgb, hints(small), outline_of_box(small, corners)))
-        silhouettes.append(Silhouette(small.view, small.camera, mask))
+        silhouettes.append(small.silhouette(mask))
     hull = carve(silhouettes, loose, options.hull_cells)
     if not hull.kept.any():
         return FoundMasks("off", flags=(*flags, f"no masks: those by {how} have nothing in common"))
     refined = []
     for small in track(fine, "Masks, refined"):
-        outline = hull.silhouette(small.view, small.camera)
+        outline = hull.outline(small)
         odds, bounds = _along(outline, _band_px(hull, small)), outline_of_box(small, corners)
         mask = tidied(cut(small.rgb, 0.6 * hints(small) + odds, bounds, 2))
-        refined.append(Silhouette(small.view, small.camera, mask))
+        refined.append(small.silhouette(mask))
     return _agreed(how, refined, loose, place, options, flags)
 
 
@@ -180,7 +178,7 @@ def _agreed(
     hull = carve(silhouettes, box, options.hull_cells)
     if not hull.kept.any():
         return FoundMasks("off", flags=(*flags, f"no masks: those by {how} have nothing in common"))
-    outlines = [hull.silhouette(one.view, one.camera) for one in silhouettes]
+    outlines = [hull.outline(one) for one in silhouettes]
     scores = [agreement(one.mask, outline) for one, outline in zip(silhouettes, outlines, strict=True)]
     if float(np.median(scores)) < _USELESS:
         said = f"no masks: those by {how} agree with one another only to {np.median(scores):.2f}"
@@ -206,26 +204,10 @@ def _given(silhouettes: Sequence[Silhouette], place: Place, options: ObjectOptio
             silhouettes[0].view.mask_path or silhouettes[0].view.image_path,
             hint="paint the same object white in all of them, or leave them out (object.mask.type=off)",
         )
-    scores = [agreement(one.mask, hull.silhouette(one.view, one.camera)) for one in silhouettes]
+    scores = [agreement(one.mask, hull.outline(one)) for one in silhouettes]
     bad = [one.view.name for one, s in zip(silhouettes, scores, strict=True) if s < options.least_agreement]
     said = f"{len(bad)} of {len(scores)} masks disagree with the others: {', '.join(bad[:4])}"
     return FoundMasks("given", (), tuple(scores), hull, flags=(said,) if bad else ())
-
-
-def _loaded(scene: Scene, number: int, most_px: int) -> tuple[Small, Bool[np.ndarray, "h w"] | None]:
-    """A picture of at most so many pixels, and its own mask where it has one."""
-    view = scene.views[number]
-    longer = max(view.camera.width, view.camera.height)
-    picture = view.load(min(1.0, most_px / longer))
-    rgb = np.ascontiguousarray(picture.pixels[..., :3])
-    mask = picture.pixels[..., 3] > 127 if picture.pixels.shape[2] == 4 else None
-    return Small(view, picture.camera, rgb), mask
-
-
-def _smaller(small: Small, most_px: int) -> Small:
-    scale = min(1.0, most_px / max(small.camera.width, small.camera.height))
-    camera = small.camera.scaled(scale)
-    return Small(small.view, camera, shrunk(small.rgb, camera.width, camera.height))
 
 
 def _loose(place: Place) -> np.ndarray:
@@ -236,7 +218,7 @@ def _loose(place: Place) -> np.ndarray:
     return box
 
 
-def _band_px(hull: Hull, one: Small | Silhouette) -> float:
+def _band_px(hull: Hull, one: SmallView) -> float:
     """How sure the hull's outline is, in pixels."""
     distance = float(np.linalg.norm(hull.box.mean(0) - one.view.position))
     return 1.5 + 1.5 * hull.step * one.camera.pinhole.fx / distance

@@ -85,6 +85,12 @@ def distortion_loss(
     return (between + weight.square() * dt / 3).sum() / max(len(starts) - 1, 1)
 
 
+def prior_loss(f: Float[Tensor, " n"], wanted: Float[Tensor, " n"], cell: float | int) -> Scalar:
+    """Sum of sqrt(e^2 + 1/16) - 1/4, e how many cells a signed distance is off the one of a lattice."""
+    off = (f - wanted) / cell
+    return ((off.square() + 0.0625).sqrt() - 0.25).sum()
+
+
 def eikonal_loss(gradient: Float[Tensor, "n 3"]) -> Scalar:
     """(|gradient| - 1)^2 of a signed distance (Gropp et al. 2020, eq. 2); 0 for no points."""
     return (gradient.square().sum(1).clamp(min=1e-12).sqrt() - 1).square().sum() / max(len(gradient), 1)

@@ -85,6 +85,19 @@ def camera_directions(camera: RayCamera, pixels: Float[np.ndarray, "n 2"]) -> Fl
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
+def projected(
+    camera: RayCamera, points: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Pixels of points of the unit cube, NaN behind the camera, and their distances from it."""
+    T = camera.T_unit_camera
+    local = (points - T[:3, 3].astype(np.float32)) @ T[:3, :3].astype(np.float32)
+    z = np.where(local[:, 2] > 1e-6, local[:, 2], np.nan)
+    plane = distort(local[:, :2] / z[:, None], camera.distortion)
+    focal, centre = ([camera.fx, camera.fy], [camera.cx, camera.cy])
+    pixels = plane * np.array(focal, plane.dtype) + np.array(centre, plane.dtype)
+    return pixels, np.linalg.norm(local, axis=1)
+
+
 def distort(points: Float[np.ndarray, "n 2"], distortion: Lens) -> Float[np.ndarray, "n 2"]:
     """Where OpenCV's lens puts normalised image coordinates."""
     return _distort(points, distortion)[0] if any(distortion) else points

@@ -38,6 +38,8 @@ class Seen(NamedTuple):
     """The length that each sample counts for in `depth`."""
     normal: Float[Tensor, "rays 3"] | None = None
     """Sum of weighted unit normals; signed distances only."""
+    distance: Float[Tensor, " n"] | None = None
+    """Of `samples`; signed distances only."""
     near_surface: Differences | None = None
     """Differences at the samples that got them: what the eikonal and curvature terms are of."""
 
@@ -103,7 +105,7 @@ def _see_surface(
     normals[chosen] = near.normal
     seen = _composited(samples, weights, samples.t + samples.dt / 2, colours, background)
     normal = accumulate(weights.weight[:, None] * normals, samples.starts)
-    return seen._replace(normal=normal, near_surface=near)
+    return seen._replace(normal=normal, distance=f, near_surface=near)
 
 
 def _composited(

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -40,18 +40,37 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def frame_place(path: Path, number: int, frame: Mapping[str, Any]) -> str:
-    """How errors name a frame."""
-    name = frame.get("file_path")
-    return f"{path}, frame {number}" + (f" ({name})" if isinstance(name, str) else "")
+class Frame(NamedTuple):
+    """A frame whose picture exists: its place in the list and what stands there, how errors name it, and what
+    all formats say of it."""
+
+    at: int
+    values: Mapping[str, Any]
+    where: str
+    name: str
+    image: Path
+    T_world_camera: Float[np.ndarray, "4 4"]
 
 
-def frame_name(frame: Mapping[str, Any], where: str) -> str:
-    """`file_path` as a relative POSIX path without a leading `./`."""
-    name = frame.get("file_path")
-    if not isinstance(name, str) or not name:
-        raise BadInput("has no file_path", where, hint="name the frame's picture")
-    return name.replace("\\", "/").removeprefix("./")
+def found_frames(path: Path, document: Mapping[str, Any]) -> tuple[list[Frame], tuple[str, ...]]:
+    """The frames of a document whose pictures exist, and a note on the others. Raises BadInput for a frame
+    that says no name or pose, and where not one picture exists."""
+    found, missing = [], []
+    for index, values in enumerate(document["frames"]):
+        where = _place(path, index, values)
+        name, pose = _name(values, where), _pose(values, where)
+        image = find_file(path.parent, name)
+        if image is None:
+            missing.append(name)
+        else:
+            found.append(Frame(index, values, where, name, image, pose))
+    if not found:
+        raise BadInput(
+            f"none of the {len(missing)} pictures it lists exists ({missing[0]}, ...)",
+            path,
+            hint="file_path is taken from the folder this file lies in",
+        )
+    return found, _missing_note(missing, len(document["frames"]), path)
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -60,14 +79,6 @@ def find_file(folder: Path, name: str) -> Path | None:
     if path.is_file():
         return path
     return next((found for suffix in _SUFFIXES if (found := folder / (name + suffix)).is_file()), None)
-
-
-def frame_pose(frame: Mapping[str, Any], where: str) -> Float[np.ndarray, "4 4"]:
-    """T_world_camera in OpenCV's axes of a frame whose transform_matrix has OpenGL's."""
-    matrix = frame.get("transform_matrix")
-    if matrix is None:
-        raise BadInput("has no transform_matrix", where, hint="leave the frame out, or find its pose")
-    return checked_pose(matrix, where) @ OPENCV_OPENGL
 
 
 def number(values: Mapping[str, Any], key: str, where: str) -> float | None:
@@ -94,20 +105,32 @@ def focal_px(values: Mapping[str, Any], axis: str, size_px: int, where: str) -> 
     return 0.5 * size_px / math.tan(0.5 * angle)
 
 
-def missing_note(names: list[str], total: int, path: Path) -> tuple[str, ...]:
+def _place(path: Path, number: int, frame: Mapping[str, Any]) -> str:
+    """How errors name a frame."""
+    name = frame.get("file_path")
+    return f"{path}, frame {number}" + (f" ({name})" if isinstance(name, str) else "")
+
+
+def _name(frame: Mapping[str, Any], where: str) -> str:
+    """`file_path` as a relative POSIX path without a leading `./`."""
+    name = frame.get("file_path")
+    if not isinstance(name, str) or not name:
+        raise BadInput("has no file_path", where, hint="name the frame's picture")
+    return name.replace("\\", "/").removeprefix("./")
+
+
+def _pose(frame: Mapping[str, Any], where: str) -> Float[np.ndarray, "4 4"]:
+    """T_world_camera in OpenCV's axes of a frame whose transform_matrix has OpenGL's."""
+    matrix = frame.get("transform_matrix")
+    if matrix is None:
+        raise BadInput("has no transform_matrix", where, hint="leave the frame out, or find its pose")
+    return checked_pose(matrix, where) @ OPENCV_OPENGL
+
+
+def _missing_note(names: list[str], total: int, path: Path) -> tuple[str, ...]:
     """The line that says which of the pictures that `path` lists are left out."""
     if not names:
         return ()
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     are = "is" if len(names) == 1 else "are"
     return (f"{path}: {len(names)} of {total} pictures it lists do not exist and {are} left out: {some}",)
-
-
-def refuse_all_missing(found: int, names: list[str], path: Path) -> None:
-    """Raises BadInput where not one picture was found."""
-    if not found:
-        raise BadInput(
-            f"none of the {len(names)} pictures it lists exists ({names[0]}, ...)",
-            path,
-            hint="file_path is taken from the folder this file lies in",
-        )

@@ -19,17 +19,7 @@ from jaxtyping import Float, Int
 
 from nerfrecon.scene import Scene, SparsePoints, View
 from nerfrecon.scenes.box import choose_box
-from nerfrecon.scenes.frames import (
-    find_file,
-    focal_px,
-    frame_name,
-    frame_place,
-    frame_pose,
-    missing_note,
-    number,
-    read_document,
-    refuse_all_missing,
-)
+from nerfrecon.scenes.frames import find_file, focal_px, found_frames, number, read_document
 from nerfrecon.scenes.lens import LensCamera
 from nerfrecon.scenes.picture import read_header
 from suite.errors import BadInput
@@ -45,27 +35,19 @@ def read_transforms(path: Path) -> Scene:
     """The scene of a transforms.json; pictures that it lists and that do not exist are left out, with a
     note."""
     document = read_document(path)
-    views, numbers, has_alpha, missing = [], {}, True, []
-    for index, frame in enumerate(document["frames"]):
-        where = frame_place(path, index, frame)
-        name = frame_name(frame, where)
-        pose = frame_pose(frame, where)
-        image = find_file(path.parent, name)
-        if image is None:
-            missing.append(name)
-            continue
-        camera, alpha = _camera(image, document, frame, where)
-        mask = _named_file(path, frame, ("mask_path",), where)
-        depth = _named_file(path, frame, ("depth_file_path", "depth_path"), where)
-        unit = number(document, "integer_depth_scale", str(path))
-        unit = 0.001 if unit is None else unit
-        numbers[index] = len(views)
-        views.append(View(name, image, camera, pose, mask, _mask_shows(frame, where), depth, unit))
+    frames, notes = found_frames(path, document)
+    views, numbers, has_alpha = [], {}, True
+    unit = number(document, "integer_depth_scale", str(path))
+    unit = 0.001 if unit is None else unit
+    for at, values, where, name, image, pose in frames:
+        camera, alpha = _camera(image, document, values, where)
+        mask = _named_file(path, values, ("mask_path",), where)
+        depth = _named_file(path, values, ("depth_file_path", "depth_path"), where)
+        numbers[at] = len(views)
+        views.append(View(name, image, camera, pose, mask, _mask_shows(values, where), depth, unit))
         has_alpha &= alpha
-    refuse_all_missing(len(views), missing, path)
     points = _points(path, document, numbers)
     up = _vector(document["up"], "up", path) if "up" in document else np.array([0.0, 0.0, 1.0])
-    notes = missing_note(missing, len(document["frames"]), path)
     if any(document.get("rolling_shutter") or ()):
         notes += (f"{path}: its rolling shutter is not modelled",)
     if any(key in document for key in _NGP_KEYS):

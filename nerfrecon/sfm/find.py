@@ -28,7 +28,7 @@ from nerfrecon.sfm.rejected import refuse_failure, rejections
 from nerfrecon.sfm.scale import find_scale, refuse_unknown_names
 from nerfrecon.sfm.triangulate import posed_pictures
 from nerfrecon.sfm.turntable import STILL, StillFeatures, leave_out, read_still, still_features, write_still
-from nerfrecon.sfm.upright import Upright, find_upright
+from nerfrecon.sfm.upright import find_upright
 from suite.errors import BadInput
 from suite.files import atomic_folder, atomic_write
 
@@ -199,7 +199,7 @@ def _described(
     """Figures, up, ground plane and scale of the largest group."""
     model = models[0]
     orientations = {picture.name: int(picture.exif.get("orientation", 1)) for picture in pictures}
-    upright: Upright = find_upright(model.poses(), model.points(), orientations, options.seed)
+    upright = find_upright(model.poses(), model.points(), orientations, options.seed)
     scale = find_scale(options.scale, posed_pictures(model, pictures), upright.plane)
     figures = quality(model, len(pictures))
     lenses = {image.camera_id: model.reconstruction.camera(image.camera_id) for image in model.images}

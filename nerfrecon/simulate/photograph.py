@@ -77,9 +77,13 @@ class Studio:
         """Depth of the rays through pixel centres."""
         return self._cast(camera, T_world_camera, 1)[0]
 
-    def distance(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Distance of points in the world to the subject's surface."""
-        return self._scene.compute_distance(points.astype(np.float32)).numpy().astype(np.float64)
+    def nearest(
+        self, points: Float[np.ndarray, "n 3"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+        """Distance of points in the world to the subject's surface, and the normal of the face there."""
+        found = self._scene.compute_closest_points(open3d().core.Tensor.from_numpy(points.astype(np.float32)))
+        away = np.linalg.norm(found["points"].numpy().astype(np.float64) - points, axis=1)
+        return away, found["primitive_normals"].numpy().astype(np.float64)
 
     def openness(
         self,

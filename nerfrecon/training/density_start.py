@@ -7,36 +7,42 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 
 from nerfrecon.backends.base import Backend, Pace
 from nerfrecon.backends.native_sdf import NativeSdfBackend
 from nerfrecon.config import DensityStart
-from nerfrecon.fields.from_density import TorchFit, distance_of, fit_distance, solid_cells
+from nerfrecon.fields.from_density import TorchFit, distance_of, fit_distance
 from nerfrecon.fields.init import first_parameters
 from nerfrecon.fields.sdf import SdfField
 from nerfrecon.options import LossOptions, OptimiserOptions, SamplingOptions, SdfFieldOptions
 from nerfrecon.render.occupancy import corners, grown
 from nerfrecon.scene import Scene
 from nerfrecon.training.carving import first_cells
+from nerfrecon.training.filled import FilledDensity
 from nerfrecon.training.schedule import levels_at
 from nerfrecon.training.views import ray_camera, usable_scale
-from nerfrecon.training.visibility import seen_cells
 from suite.errors import BackendUnavailable
 
-SEEN_MARGIN_CELLS = 1.0
+LOOKED_MARGIN_CELLS = 1.0
+SMOOTH_CELLS = 0.7
 AROUND_CELLS = 4
-SURFACE_PX = 64
-"""Longest side of the renderings that say what no ray reaches."""
+SURFACE_PX = 128
+"""Longest side of the renderings that say what views look into."""
 CELLS_AT_ONCE = 1 << 18
 
 
 class Begun(NamedTuple):
-    """Parameters of a signed distance, cells it may occupy, and the share of points on the wrong side."""
+    """Where a signed distance begins."""
 
     state: dict[str, np.ndarray]
+    """Its parameters."""
+    distance: Float32[np.ndarray, "r r r"]
+    """What they were fitted to, at cell centres (z, y, x)."""
     cells: Bool[np.ndarray, " cells"]
+    """Of the occupancy grid, that it may occupy."""
     wrong_share: float
+    """Of the points off the surface, those on its wrong side."""
 
 
 def begin(
@@ -53,25 +59,35 @@ def begin(
 
     Its first levels, which it goes on with, are fitted; the finer ones begin as they always do.
     """
+    from scipy.ndimage import gaussian_filter
+
     n = options.resolution
-    hull = first_cells(scene, views, sampling.model_copy(update={"occupancy_resolution": n}), scale)
+    hull = _resized(first_cells(scene, views, sampling, scale), n)
     inside = np.flatnonzero(hull)
-    density = np.zeros(n**3, np.float32)
-    for part in np.array_split(inside, len(inside) // CELLS_AT_ONCE + 1):
-        centres = (corners(torch.from_numpy(part), n) + 0.5) / n
-        density[part] = backend.density(centres.numpy())
-    # Beside the hull there is nothing; within it, what no ray reaches may be filled.
     cameras = [ray_camera(scene, view, _small(scene, view, scale)) for view in views]
-    surfaces = [backend.render(camera, (0.0, 0.0, 0.0)) for camera in cameras]
-    among = hull & (density <= options.threshold)
-    seen = ~hull | seen_cells(cameras, n, surfaces, SEEN_MARGIN_CELLS / n, among)
-    cube = (n, n, n)
-    solid = solid_cells(density.reshape(cube), seen.reshape(cube), options.threshold)
+    level_at = FilledDensity(
+        backend.density,
+        lambda camera: backend.render(camera, (0.0, 0.0, 0.0)),
+        cameras,
+        options.threshold,
+        LOOKED_MARGIN_CELLS / n,
+    )
+    level = np.ones(n**3, np.float32)
+    for part in np.array_split(inside, len(inside) // CELLS_AT_ONCE + 1):
+        level[part] = level_at(((corners(torch.from_numpy(part), n) + 0.5) / n).numpy())
+    smooth = gaussian_filter(level.reshape(n, n, n), SMOOTH_CELLS)
+    distance = distance_of(np.where(hull.reshape(n, n, n), smooth, np.float32(1)))
     levels = levels_at(field, options.share)
-    state, wrong = _fitted(field, distance_of(solid), options.fit_steps, seed, levels)
-    around = grown(torch.from_numpy(solid.ravel()), AROUND_CELLS).reshape(1, 1, *cube).float()
-    resized = torch.nn.functional.adaptive_max_pool3d(around, (sampling.occupancy_resolution,) * 3)
-    return Begun(state, resized.reshape(-1).numpy() > 0, wrong)
+    state, wrong = _fitted(field, distance, options.fit_steps, seed, levels)
+    around = grown(torch.from_numpy(distance.ravel() < 0), AROUND_CELLS).numpy()
+    return Begun(state, distance, _resized(around, sampling.occupancy_resolution), wrong)
+
+
+def _resized(cells: Bool[np.ndarray, " cells"], resolution: int) -> Bool[np.ndarray, " others"]:
+    """Cells of another size: those that touch one of `cells`."""
+    n = round(len(cells) ** (1 / 3))
+    cube = torch.from_numpy(cells).reshape(1, 1, n, n, n).float()
+    return torch.nn.functional.adaptive_max_pool3d(cube, (resolution,) * 3).reshape(-1).numpy() > 0
 
 
 def _fitted(

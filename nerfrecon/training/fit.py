@@ -26,7 +26,7 @@ from nerfrecon.scene import Scene
 from nerfrecon.training.carving import first_cells, passed_cells, visible_cells
 from nerfrecon.training.course import Course
 from nerfrecon.training.preview import side_by_side
-from nerfrecon.training.schedule import pace_at, picture_scale_at, sharpness_at
+from nerfrecon.training.schedule import pace_at, picture_scale_at, prior_at, sharpness_at
 from nerfrecon.training.views import training_views, view_depths
 from suite.data.images import write_image
 from suite.engine.interrupts import Interrupts
@@ -144,11 +144,13 @@ class Fit:
         scale = self.config.picture_scale * picture_scale_at(train, progress)
         if scale != self.course.picture_scale:
             self._set_pictures(self.backend, scale)
-        start = self.config.start if self.course.phase == "density" else None
-        if start is not None:
-            train = train.model_copy(update={"optimiser": start.optimiser})
+        start, first = self.config.start, self.course.phase == "density"
+        if start is not None and first:
+            train = train.model_copy(update={"optimiser": start.optimiser, "batch": start.batch})
         pace = pace_at(field, train, own, self.course.step - self.course.phase_step)
-        self.backend.pace = replace(pace, samples=start.samples) if start is not None else pace
+        if start is not None and not first:
+            pace = replace(pace, prior=prior_at(start, progress))
+        self.backend.pace = pace
         if isinstance(self.backend, (TorchBackend, NativeSdfBackend)):
             self.backend.sharpness = sharpness_at(field, own)
         due = sum(progress >= share for share in self.config.visibility.at)

@@ -6,6 +6,7 @@ All are pure functions, so that a training that goes on later goes on exactly.
 from __future__ import annotations
 
 from nerfrecon.backends.base import Pace
+from nerfrecon.config import DensityStart
 from nerfrecon.fields.grid import grid_layout
 from nerfrecon.fields.schedule import active_levels, scheduled_sharpness
 from nerfrecon.options import (
@@ -55,6 +56,15 @@ def sharpness_at(field: AnyField, progress: float | int) -> float | None:
     if isinstance(field, SdfFieldOptions) and isinstance(field.sharpness, ScheduledSharpness):
         return scheduled_sharpness(field.sharpness, progress)
     return None
+
+
+def prior_at(start: DensityStart, progress: float | int) -> float:
+    """Weight of what the density found, at `progress` of the whole training; falls by a constant factor."""
+    first, last = start.prior
+    if not first or not last:
+        return 0.0
+    since = min(max((progress - start.share) / (1 - start.share), 0), 1)
+    return first * (last / first) ** since
 
 
 def picture_scale_at(train: TrainOptions, progress: float | int) -> float:

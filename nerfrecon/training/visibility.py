@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 
 from nerfrecon.backends.base import RayCamera, Rendered
-from nerfrecon.render.rays import distort
+from nerfrecon.render.rays import distort, projected
 
 OPAQUE = 0.98
 """Opacity from which a pixel hides what is behind it."""
@@ -39,6 +39,26 @@ def seen_cells(
         for cells in np.array_split(open_, max(1, -(-len(open_) // CELLS_AT_ONCE))):
             seen[cells[_sees(camera, _centres(cells, resolution), reach, radius)]] = True
     return seen
+
+
+def views_into(
+    cameras: Sequence[RayCamera],
+    surfaces: Sequence[Rendered],
+    points: Float[np.ndarray, "n 3"],
+    margin: float | int,
+) -> Int32[np.ndarray, " n"]:
+    """How many cameras have points of the unit cube in the picture, at most `margin` behind its surface."""
+    count = np.zeros(len(points), np.int32)
+    for camera, surface in zip(cameras, surfaces, strict=True):
+        ends = np.where(surface.opacity > 0.5, surface.depth, np.inf)
+        for part in np.array_split(np.arange(len(points)), len(points) // CELLS_AT_ONCE + 1):
+            pixels, away = projected(camera, points[part])
+            most = [camera.width - 1, camera.height - 1]
+            with np.errstate(invalid="ignore"):
+                inside = np.all((pixels > -0.5) & (pixels < np.array(most) + 0.5), axis=1)
+            column, row = np.where(inside[:, None], np.rint(pixels), 0).clip(0, most).astype(np.int64).T
+            count[part] += inside & (away < ends[row, column] + margin)
+    return count
 
 
 def _sees(

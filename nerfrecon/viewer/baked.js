@@ -1,41 +1,11 @@
 // The page of a baked model: what its buttons and keys do, and how sharp it draws.
-// For tests: __ready, __errors, __setCamera(camera, background) draws exactly what that camera sees, at once, and
-// __count(camera) gives steps a ray and texture reads a pixel. #camera=JSON in the address does the first,
-// {T_world_camera, fx, fy, cx, cy, width, height} with OpenCV's axes; &background=r,g,b in [0, 1]; with &tell all
-// of it, pixels too, stands in the element "told" as JSON.
+// For tests: __setCamera(camera, background) draws exactly what that camera sees, at once, and __count(camera) gives
+// steps a ray and texture reads a pixel. #camera=JSON in the address does the first, {T_world_camera, fx, fy, cx, cy,
+// width, height} with OpenCV's axes; &background=r,g,b in [0, 1].
 "use strict";
 
-window.__ready = false;
-window.__errors = [];
-window.addEventListener("error", (event) => { window.__errors.push(event.message); tell("This model cannot be shown", event.message); });
-window.addEventListener("unhandledrejection", (event) => {
-  window.__errors.push(String(event.reason));
-  tell("This model cannot be shown", event.reason?.message ?? String(event.reason));
-});
-
-const FOV = Math.PI / 6.5, TURN_S = 24, MOST_DENSE = 2, REST_MS = 160;
-const SLOW_MS = 36, QUICK_MS = 19, COARSEST = 0.2; // of frames while it moves; sharpness is by side
+const REST_MS = 160, SLOW_MS = 36, QUICK_MS = 19, COARSEST = 0.2; // of frames while it moves; sharpness is by side
 const LONGEST_STILL_MS = 1500;
-const GROUNDS = ["paper", "white", "slate", "night"];
-const element = (id) => document.getElementById(id);
-
-function tell(title, text) {
-  const place = element("trouble");
-  place.querySelector("strong").textContent = title;
-  place.querySelector("span").textContent = text;
-  place.hidden = false;
-  element("waiting").hidden = true;
-  element("told").textContent = JSON.stringify({ready: false, errors: window.__errors, trouble: `${title}: ${text}`});
-}
-
-function modelBytes() {
-  const place = element("model"), text = place.textContent;
-  place.remove();
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const letters = atob(text), bytes = new Uint8Array(letters.length);
-  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-  return bytes;
-}
 
 // Rotation from the page's world, y up, to the model's, where `up` is (rows).
 function uprightFrom(up) {
@@ -68,44 +38,30 @@ function extentOf({distance, header}) {
 
 async function start() {
   const canvas = element("view");
-  const gl = canvas.getContext("webgl2", {alpha: true, premultipliedAlpha: true, antialias: false, depth: false, preserveDrawingBuffer: true});
-  if (!gl) {
-    tell("This browser shows no 3D", "The page needs WebGL 2: update the browser, or switch on its hardware acceleration.");
-    return;
-  }
-  canvas.addEventListener("webglcontextlost", () => tell("The graphics processor gave up", "Load the page again."));
+  const gl = openGl(canvas, {antialias: false, depth: false, preserveDrawingBuffer: true});
+  if (!gl) return;
   const bytes = modelBytes(), model = await readBaked(bytes);
   const renderer = new BakedRenderer(gl, model, element("fragment").textContent.trim());
   const {middle, radius} = extentOf(model), upright = uprightFrom(model.header.up);
-  sayFigures(model.header, bytes.length);
+  sayFigures(figuresOf(model.header, bytes.length));
 
-  let exact = null, isDue = true, isSharp = false, moved = 0, sharpness = 0.5, ground = GROUNDS[0];
+  let exact = null, isDue = true, isSharp = false, moved = 0, sharpness = 0.5, ground = firstGround();
   const target = [0, 1, 2].map((axis) => upright[0][axis] * middle[0] + upright[1][axis] * middle[1] + upright[2][axis] * middle[2]);
   const controls = new OrbitControls(canvas, {
     target, distance: 1, azimuth: 0.6, elevation: 0.32, fov: FOV, inertia: true,
-    onChange: () => { isDue = true; isSharp = false; moved = performance.now(); }, onTouch: () => turnTable(false),
+    onChange: () => { isDue = true; isSharp = false; moved = performance.now(); }, onTouch: () => turnTable(controls, false),
   });
 
   function fit() {
     const ratio = Math.min(1, canvas.clientWidth / canvas.clientHeight * 1.05);
     const distance = 0.92 * radius / Math.sin(FOV / 2) / ratio;
-    controls.distance *= distance / controls.home.distance; // a window of another shape shows as much of it
-    controls.home.distance = distance;
+    controls.stand(distance);
     [controls.nearest, controls.furthest] = [radius * 0.15, distance * 5];
   }
 
-  function turnTable(on) {
-    controls.spin = on ? 2 * Math.PI / TURN_S : 0;
-    element("turn").setAttribute("aria-pressed", String(on));
-  }
-
   function lay(on) {
-    ground = document.documentElement.dataset.ground = on;
-    for (const button of document.querySelectorAll("button[data-ground]")) {
-      const isChosen = button.dataset.ground === ground;
-      button.setAttribute("aria-checked", String(isChosen));
-      button.tabIndex = isChosen ? 0 : -1; // one stop for the tabulator; arrows go on from there
-    }
+    ground = on;
+    mark({ground});
   }
 
   // The camera of the page's world, in the model's.
@@ -117,15 +73,13 @@ async function start() {
   function draw(share) {
     const dense = Math.min(window.devicePixelRatio || 1, MOST_DENSE) * share;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * dense)));
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    sized(canvas, width, height);
     renderer.draw(cameraOfCanvas(inModel(controls.T_world_camera), width, height, FOV), null);
   }
 
   function drawExact(camera, background = [1, 1, 1]) {
     exact = [camera, background];
-    document.body.classList.add("exact");
-    [canvas.width, canvas.height] = [camera.width, camera.height];
-    [canvas.style.width, canvas.style.height] = [`${camera.width}px`, `${camera.height}px`];
+    alone(canvas, camera);
     renderer.draw(camera, background);
   }
   window.__setCamera = drawExact;
@@ -158,67 +112,30 @@ async function start() {
     requestAnimationFrame(frame);
   }
 
-  const acts = {
-    t: () => turnTable(!controls.spin),
-    r: () => { turnTable(false); controls.reset(); },
-    b: () => lay(GROUNDS[(GROUNDS.indexOf(ground) + 1) % GROUNDS.length]),
-  };
-  for (const [id, key] of [["turn", "t"], ["reset", "r"]]) element(id).addEventListener("click", acts[key]);
-  window.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") element("help").open = false;
-    if (!event.ctrlKey && !event.metaKey && !event.altKey) acts[event.key.toLowerCase()]?.();
-  });
-  const swatches = [...document.querySelectorAll("button[data-ground]")];
-  for (const button of swatches) {
-    button.addEventListener("click", () => lay(button.dataset.ground));
-    button.addEventListener("keydown", (event) => {
-      const way = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-      if (!way) return;
-      event.preventDefault();
-      const next = swatches[(swatches.indexOf(button) + way + swatches.length) % swatches.length];
-      lay(next.dataset.ground);
-      next.focus({preventScroll: true});
-    });
-  }
+  furnish(controls, (chosen) => lay(chosen.ground), {ground: ["b", () => lay(next(GROUNDS, ground))]});
   document.addEventListener("visibilitychange", () => { before = performance.now(); });
   new ResizeObserver(() => { if (!exact) { fit(); isDue = true; isSharp = false; } }).observe(canvas);
 
   fit();
   controls.reset();
-  lay(window.matchMedia("(prefers-color-scheme: dark)").matches ? "night" : "paper");
-  element("waiting").hidden = true;
-  element("bar").hidden = false;
-  turnTable(!window.matchMedia("(prefers-reduced-motion: reduce)").matches);
+  lay(ground);
+  turnTable(controls, !matches("(prefers-reduced-motion: reduce)"));
   const fromHash = () => {
     const camera = cameraFromHash(), colour = /[#&]background=([^&]*)/.exec(location.hash);
     if (!camera) return;
-    const background = colour ? decodeURIComponent(colour[1]).split(",").map(Number) : [1, 1, 1];
-    const counted = location.hash.includes("&tell") ? renderer.count(camera) : {};
-    const began = performance.now();
-    drawExact(camera, background);
-    gl.finish();
-    const drawn_ms = performance.now() - began;
-    if (!location.hash.includes("&tell")) return;
-    const told = {ready: true, errors: window.__errors, ...counted, drawn_ms, pixels: canvas.toDataURL("image/png")};
-    element("told").textContent = JSON.stringify(told);
+    drawExact(camera, colour ? decodeURIComponent(colour[1]).split(",").map(Number) : [1, 1, 1]);
   };
   window.addEventListener("hashchange", fromHash);
   fromHash();
   requestAnimationFrame(frame);
 }
 
-function sayFigures({resolution, voxels}, byteCount) {
-  const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
-  const rows = [
-    ["File", byteCount >= 1e6 ? `${(byteCount / 1e6).toFixed(1)} MB` : `${Math.round(byteCount / 1e3)} kB`],
-    ["Voxels that are stored", `${number(voxels)} voxels`],
-    ["Resolution", `${number(resolution)}\u00b3 grid`],
+function figuresOf({resolution, voxels}, byteCount) {
+  return [
+    ["File", spokenBytes(byteCount)],
+    ["Voxels that are stored", `${spokenCount(voxels)} voxels`],
+    ["Resolution", `${spokenCount(resolution)}\u00b3 grid`],
   ];
-  element("figures").replaceChildren(...rows.flatMap(([name, value]) => ["dt", "dd"].map((kind, i) => {
-    const cell = document.createElement(kind);
-    cell.textContent = i ? value : name;
-    return cell;
-  })));
 }
 
 start();

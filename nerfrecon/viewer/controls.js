@@ -69,6 +69,12 @@ class OrbitControls {
     this._changed();
   }
 
+  // Home is this far from the target; what is looked at stays as large as it was against it.
+  stand(distance) {
+    this.distance *= distance / this.home.distance;
+    this.home.distance = distance;
+  }
+
   // Lets `seconds` pass; true where the camera moved by itself.
   advance(seconds) {
     if (this.isHeld) return false;

@@ -14,6 +14,7 @@ from nerfrecon.mesh.cubes import level_set
 from nerfrecon.mesh.fusion import FusedDepth
 from nerfrecon.mesh.simplify import simplified
 from nerfrecon.mesh.watertight import closed, edge_faults
+from nerfrecon.training.filled import FilledDensity
 from suite.errors import BadInput
 from suite.geometry.mesh import Mesh
 
@@ -134,12 +135,34 @@ def exact(camera: RayCamera) -> Rendered:
     return Rendered(rgb, np.where(hit, depth, 0).astype(np.float32), hit.astype(np.float32))
 
 
-def test_depth_of_many_views_becomes_a_signed_distance() -> None:
+def sharp_cameras() -> list[RayCamera]:
     cameras = []
     for view in ball_views(20):
         c = view.camera
         size = (c.width * 6, c.height * 6)
         cameras.append(RayCamera(*size, c.fx * 6, c.fy * 6, c.cx * 6 + 2.5, c.cy * 6 + 2.5, c.T_unit_camera))
+    return cameras
+
+
+def test_a_hollow_density_is_filled_where_nobody_looks() -> None:
+    def hollow(points: np.ndarray) -> np.ndarray:
+        r = np.linalg.norm(points - 0.5, axis=1)
+        return np.where((r > 0.17) & (r < 0.22), 900.0, 0.0)
+
+    level = FilledDensity(hollow, exact, sharp_cameras(), threshold=100, margin=0.01)
+    rng = np.random.default_rng(1)
+    way = rng.normal(size=(300, 3))
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    way = way[np.abs(way[:, 2]) < 0.7]  # what a ring of cameras sees well
+    way = way[(way @ [0.6, 0.3, 0.4] < 0) & (way @ [-0.5, -0.7, -0.3] < 0)]  # away from the other balls
+    inside, shell, outside = (level((0.5 + r * way).astype(np.float32)) for r in (0.1, 0.2, 0.26))
+    assert (inside == -1).all() and (shell < 0).all() and (outside == 1).all()
+    blind = FilledDensity(hollow, exact, [], threshold=100, margin=0.01)
+    assert (blind((0.5 + 0.26 * way).astype(np.float32)) == -1).all()
+
+
+def test_depth_of_many_views_becomes_a_signed_distance() -> None:
+    cameras = sharp_cameras()
     fused = FusedDepth(exact, cameras, 0.08)
     rng = np.random.default_rng(0)
     way = rng.normal(size=(400, 3))

@@ -168,7 +168,6 @@ def test_what_native_lacks_is_refused_by_name_and_auto_takes_another_saying_so()
     sdf = SdfFieldOptions(grid=GridOptions(log2_table=10))
     for losses, train, cause in (
         (LossOptions(distortion=0.1), TrainOptions(), "no distortion loss for a signed distance"),
-        (LossOptions(depth=0.1), TrainOptions(), "no depth loss for a signed distance"),
         (LossOptions(), TrainOptions(exposure=True), "does not fit exposures of a signed distance"),
         (LossOptions(), TrainOptions(poses=True), "does not refine poses"),
     ):

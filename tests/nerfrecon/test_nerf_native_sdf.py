@@ -26,6 +26,7 @@ from nerfrecon.render.losses import colour_loss, curvature_loss, eikonal_loss, m
 from nerfrecon.render.march import Samples, bounds
 from nerfrecon.render.occupancy import Occupancy, updated_by_sdf
 from nerfrecon.render.volume import drawn_for_normals, see, visible
+from nerfrecon.training.depths import ViewDepths
 from suite.errors import BadInput
 
 native = pytest.importorskip("nerfrecon.native._native", reason="the native core is not built")
@@ -247,6 +248,62 @@ def test_a_training_step_is_the_reference_s():
         assert relative(ours[name], theirs[name]) < 5e-3
 
 
+@pytest.mark.parametrize("maps,points", [(True, False), (False, True)])
+def test_prior_and_depth_move_it_as_they_move_the_reference(maps: bool, points: bool):
+    losses = LossOptions(curvature=0, depth=0.3)
+    backends = [
+        kind(SDF, SAMPLING, losses, OPTIMISER, ball_views(), seed=3)
+        for kind in (NativeSdfBackend, TorchBackend)
+    ]
+    axis = (np.arange(20) + 0.5) / 20 - 0.5
+    ball = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) - 0.2
+    rng = np.random.default_rng(2)
+    known = []
+    for view in ball_views():
+        h, w = view.pixels.shape[:2]
+        n = 5 if points else 0
+        depth = rng.uniform(0.8, 1.8, (h, w)).astype(np.float32) if maps else None
+        known.append(
+            ViewDepths(depth, rng.uniform(0, w - 1, (n, 2)), rng.uniform(0.8, 1.8, n), rng.random(n))
+        )
+    losses_seen = []
+    for one in backends:
+        one.set_prior(ball)
+        one.set_depths(known)
+        one.pace, one.sharpness = Pace(samples=1024, prior=0.5), 30.0
+        losses_seen.append(one.steps(1).loss)
+    assert losses_seen[0] == pytest.approx(losses_seen[1], rel=1e-5)
+    ours, theirs = (one.state() for one in backends)
+    assert np.array_equal(ours["prior"], theirs["prior"])
+    for name in ("adam.m.grid.table", "adam.m.sdf_mlp.0", "adam.m.colour_mlp.0"):
+        assert relative(ours[name], theirs[name]) < 1e-3
+    bare = NativeSdfBackend(SDF, SAMPLING, LossOptions(curvature=0), OPTIMISER, ball_views(), seed=3)
+    bare.pace, bare.sharpness = Pace(samples=1024), 30.0
+    assert bare.steps(1).loss < 0.9 * losses_seen[0]
+
+
+def test_a_prior_holds_a_shape_that_colours_would_move():
+    axis = (np.arange(32) + 0.5) / 32 - 0.5
+    ball = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) - 0.15
+    away = []
+    for weight in (0.0, 100.0):
+        core = NativeSdfBackend(SDF, SAMPLING, LossOptions(curvature=0), OPTIMISER, ball_views(), seed=3)
+        core.set_prior(ball)
+        fit_distance(core, ball.astype(np.float32), steps=60)
+        core.pace, core.sharpness = Pace(5e-3, 2e-3, samples=2048, prior=weight), 60.0
+        core.steps(60)
+        points = 0.5 + 0.15 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0]], np.float32)
+        away.append(np.abs(core.sdf(points.astype(np.float32))).max())
+    assert away[1] < 0.01 < away[0]
+    state = core.state()
+    again = NativeSdfBackend(SDF, SAMPLING, LossOptions(curvature=0), OPTIMISER, ball_views(), seed=3)
+    again.load_state(state)
+    for one in (core, again):
+        one.pace, one.sharpness = Pace(5e-3, 2e-3, samples=2048, prior=1.0), 60.0
+        one.steps(2)
+    assert np.array_equal(core.state()["grid.table"], again.state()["grid.table"])
+
+
 def test_occupancy_is_the_reference_s():
     core, reference = backend(ISAS[0], s=60)
     n = SAMPLING.occupancy_resolution
@@ -309,13 +366,14 @@ def test_it_fits_an_opened_shell():
     # The shape that a start from a sphere closes: a cup, seen into.
     x, y, z = np.meshgrid(*[(np.arange(48) + 0.5) / 48 - 0.5] * 3, indexing="ij")
     r = np.sqrt(x**2 + y**2 + z**2)
-    distance = distance_of(((r > 0.2) & (r < 0.32) & (x < 0.1)).transpose(2, 1, 0))
+    cup = np.maximum(np.abs(r - 0.26) - 0.06, x - 0.1).transpose(2, 1, 0)
+    distance = distance_of(cup.astype(np.float32))
     grid = GridOptions(levels=6, log2_table=14, coarsest_resolution=8, finest_resolution=48)
     core = NativeSdfBackend(SdfFieldOptions(grid=grid), SAMPLING, LossOptions(), OPTIMISER, threads=2)
     inside = np.array([[0.5, 0.5, 0.5], [0.7, 0.5, 0.5], [0.24, 0.5, 0.5]], np.float32)
     assert core.sdf(inside)[0] < -0.2  # closed
     colours = core.state()["colour_mlp.0"]
-    assert fit_distance(core, distance, steps=150) < 2e-3
+    assert fit_distance(core, distance, steps=300) < 2e-3
     f = core.sdf(inside)
     assert f[0] > 0.03 and f[1] > 0.03 and f[2] < -0.02
     assert np.array_equal(core.state()["colour_mlp.0"], colours)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("cv2", reason="OpenCV is not installed")
+from dataclasses import replace
 from pathlib import Path
 
 from nerfrecon.object.box import object_points, points_box, tightest_turn
@@ -18,9 +19,9 @@ from nerfrecon.object.frame import (
     upright_turn,
     widened,
 )
-from nerfrecon.object.ground_picture import Small, picture_ground
-from nerfrecon.object.hull import Silhouette, agreement, carve
-from nerfrecon.object.upright import camera_up, find_plane
+from nerfrecon.object.ground_picture import picture_ground
+from nerfrecon.object.hull import agreement, carve
+from nerfrecon.object.small import Silhouette, SmallPicture
 from nerfrecon.scene import View
 from nerfrecon.scenes.lens import LensCamera
 from nerfrecon.simulate.orbit import ring_poses
@@ -66,26 +67,6 @@ def test_the_smallest_turn_to_upright(seed: int) -> None:
     assert scale_of(T) == pytest.approx(3.5)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_ground_is_found_in_any_frame(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    points, _ = ball_and_ground(rng)
-    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    T = similarity(Q * np.linalg.det(Q), rng.normal(size=3), 4.0)
-    views = ring(T=T)
-    world = points @ T[:3, :3].T + T[:3, 3]
-    centre = T[:3, :3] @ [0, 0.3, 0] + T[:3, 3]
-    guess, sure = camera_up(views)
-    found = find_plane(world, views, centre, None, seed)
-    assert found is not None and sure > 0.7
-    up = T[:3, 1] / 4.0
-    assert found.up @ up > np.cos(np.deg2rad(0.2)) and guess @ up > 0.99
-    assert found.plane is not None
-    assert abs(found.plane[:3] @ T[:3, 3] + found.plane[3]) < 0.01  # the table goes through 0
-    assert find_plane(world, views, centre, -up, seed) is None  # told that it is overhead
-    assert find_plane(world[300:330], views, centre, None, seed) is None  # too little
-
-
 def test_the_objects_points_are_those_above_the_ground() -> None:
     points, own = ball_and_ground(np.random.default_rng(1))
     found = object_points(points, ring(), np.array([0, 0.3, 0]), True)
@@ -121,13 +102,13 @@ def test_hull_of_a_ball_and_a_bad_mask() -> None:
     volume = hull.kept.sum() * hull.step**3
     assert 0.95 < volume / (4 / 3 * np.pi * 0.027) < 1.5  # a hull holds what it is of
     for one in silhouettes:
-        assert agreement(one.mask, hull.silhouette(one.view, CAMERA)) > 0.9
-    bad = [silhouettes[0]._replace(mask=np.roll(silhouettes[0].mask, 30, 1)), *silhouettes[1:]]
+        assert agreement(one.mask, hull.outline(one)) > 0.9
+    bad = [replace(silhouettes[0], mask=np.roll(silhouettes[0].mask, 30, 1)), *silhouettes[1:]]
     voted = carve(bad, box, 48)
     assert voted.kept.sum() > 0.94 * hull.kept.sum()  # one is outvoted
-    scores = [agreement(one.mask, voted.silhouette(one.view, CAMERA)) for one in bad]
+    scores = [agreement(one.mask, voted.outline(one)) for one in bad]
     assert scores[0] < 0.5 and min(scores[1:]) > 0.85
-    nothing = [one._replace(mask=np.zeros((72, 96), bool)) for one in silhouettes]
+    nothing = [replace(one, mask=np.zeros((72, 96), bool)) for one in silhouettes]
     assert not carve(nothing, box, 24).kept.any() and agreement(nothing[0].mask, nothing[1].mask) == 1
 
 
@@ -144,7 +125,7 @@ def test_the_ground_is_what_most_pictures_show() -> None:
         unit = ways / np.linalg.norm(ways, axis=-1, keepdims=True)
         ball = np.linalg.norm(np.cross(np.array([0, 0.3, 0]) - view.position, unit), axis=-1) < 0.3
         grey = np.where(ball, 215, stripes) * rng.uniform(0.8, 1.1)
-        smalls.append(Small(view, CAMERA, np.repeat(grey[..., None], 3, 2).round().astype(np.uint8)))
+        smalls.append(SmallPicture(view, CAMERA, np.repeat(grey[..., None], 3, 2).round().astype(np.uint8)))
         truths.append(ball)
     foot = 0.1 * np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
     ground = picture_ground(smalls, np.zeros(2), 1.2, foot)

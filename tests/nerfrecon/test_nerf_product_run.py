@@ -81,8 +81,7 @@ def photographs(tmp_path) -> Path:
 def made(photographs: Path, root: Path, *settings: str, quality: str = "draft") -> Run:
     given = [f"source={photographs}", *settings]
     config = load_config(ProductConfig, RECIPES / f"{quality}.yaml", given).config
-    there = (root / "run.json").is_file()
-    with Run.again(root, config=config) if there else Run.create(root, config=config) as run:
+    with product.product_run(root, config) as run:
         product.make_product(config, run)
     return run
 
@@ -143,6 +142,27 @@ def test_what_is_done_stays_when_a_stage_refuses(rooms, photographs, tmp_path, m
     assert made(photographs, root).status == "finished" and rooms == ALL[2:]
 
 
+def test_two_processes_are_not_in_one_folder(rooms, photographs, tmp_path):
+    root = tmp_path / "product"
+    made(photographs, root)
+    settings = (root / "config.yaml").read_text()
+    holds = "from suite.files import sole\nwith sole(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; " + holds, str(root)], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(BadInput, match="product: another process is at work in this folder; wait"):
+            made(photographs, root, "mesh.faces=1000")
+        assert (root / "config.yaml").read_text() == settings and Run.open(root).status == "finished"
+        other.kill()
+    made(photographs, root, "mesh.faces=1000")  # a kill lets go
+    assert rooms[-2:] == ["mesh", "texture"]
+    with pytest.raises(BadInput, match=r"0\.jpg: is a file"):
+        made(photographs, photographs / "0.jpg")
+    with pytest.raises(BadInput, match="photographs: exists already and is not empty"):
+        made(photographs, photographs)
+
+
 def test_every_recipe_is_a_product():
     seconds = []
     for quality in ("draft", "standard", "high"):
@@ -195,20 +215,3 @@ def test_view_names_the_pages_and_opens_them(tmp_path, monkeypatch):
     assert told.exit_code == 0 and len(told.output.splitlines()) == 2 and not opened
     assert CliRunner().invoke(nerfrecon, ["view", str(tmp_path)]).exit_code == 0
     assert [Path(one).name for one in opened] == ["report.html", "baked.html"]
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_photographs_that_are_too_few_are_refused_in_a_line(tmp_path, monkeypatch, count):
-    import numpy as np
-
-    from suite.data.images import write_image
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    for number in range(count):
-        pixels = np.random.default_rng(number).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-        write_image(tmp_path / f"photos/{number}.png", pixels)
-    result = CliRunner().invoke(nerfrecon, ["run", "photos", "--quality", "draft", "--out", "product"])
-    assert isinstance(result.exception, BadInput) and "photos" in str(result.exception)
-    assert len(str(result.exception).splitlines()) == 1 and result.exception.hint
-    assert not (tmp_path / "product").exists()

@@ -13,7 +13,7 @@ from test_nerf_product_eval import CUP
 
 from nerfrecon.cli import nerfrecon
 from nerfrecon.evaluate_product import evaluate_product
-from nerfrecon.product import make_product
+from nerfrecon.product import make_product, product_run
 from nerfrecon.product_config import RECIPES, ProductConfig
 from nerfrecon.product_folder import read_json
 from nerfrecon.simulate.capture import CaptureOptions, simulate
@@ -36,6 +36,7 @@ SMALL = (
     "field.sampling.step=0.015",
     "field.look.times=4",
     "mesh.coarse_cells=24",
+    "mesh.density_threshold=4",
     "mesh.faces=2000",
     "texture.atlas.smallest_px=64",
     "texture.atlas.largest_px=128",
@@ -61,8 +62,7 @@ def scene(tmp_path_factory) -> Path:
 
 def make(scene: Path, root: Path, *settings: str) -> None:
     config = load_config(ProductConfig, RECIPES / "draft.yaml", [f"poses={scene}", *SMALL, *settings]).config
-    begun = (root / "run.json").is_file()
-    with Run.again(root, config=config) if begun else Run.create(root, config=config) as run:
+    with product_run(root, config) as run:
         make_product(config, run)
 
 
@@ -103,3 +103,7 @@ def test_a_product_that_was_stopped_is_the_same_and_can_be_judged_and_shown(scen
         words = ["render", str(whole), "--orbit", "3", "--of", of, "--scale", "0.5", "--video", str(video)]
         told = CliRunner().invoke(nerfrecon, words, catch_exceptions=False)
         assert told.exit_code == 0 and video.stat().st_size > 500
+    words = ["mesh", str(whole), "--out", str(tmp_path / "mesh"), "coarse_cells=16", "faces=500"]
+    words.append("density_threshold=4")  # it has trained for a moment only
+    assert CliRunner().invoke(nerfrecon, words, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "mesh/mesh.ply").is_file()

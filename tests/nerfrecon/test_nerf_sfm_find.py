@@ -69,7 +69,7 @@ def test_poses_are_recovered_of_portrait_and_landscape_pictures(found: Path) -> 
         turned = pose[:3, :3].T @ R @ view.T_world_camera[:3, :3]
         assert np.rad2deg(np.arccos(np.clip((np.trace(turned) - 1) / 2, -1, 1))) < 0.6
     up = R @ np.array(told["up"])
-    assert told["up_from"] == "plane" and np.rad2deg(np.arccos(up[2])) < 1.0
+    assert told["up_from"] == "points" and np.rad2deg(np.arccos(up[2])) < 1.0
     n, d = R @ np.array(told["ground"][:3]), told["ground"][3]
     assert scale * d - n @ t == pytest.approx(0, abs=0.01)  # the table's top is at z = 0
 

@@ -20,7 +20,7 @@ import nerfrecon.training.fit as fit_module
 from nerfrecon.backends.base import Rendered
 from nerfrecon.backends.torch import TorchBackend
 from nerfrecon.checkpoint import read_checkpoint
-from nerfrecon.config import NerfreconConfig
+from nerfrecon.config import DensityStart, NerfreconConfig
 from nerfrecon.render.march import cell_number
 from nerfrecon.render.rays import camera_rays
 from nerfrecon.scene import SparsePoints
@@ -29,7 +29,14 @@ from nerfrecon.train import FIELD, open_scene, train
 from nerfrecon.training.carving import first_cells, passed_cells
 from nerfrecon.training.course import Course
 from nerfrecon.training.fit import CHECKPOINT, Fit, Stopped
-from nerfrecon.training.schedule import levels_at, pace_at, picture_scale_at, rate_factor, sharpness_at
+from nerfrecon.training.schedule import (
+    levels_at,
+    pace_at,
+    picture_scale_at,
+    prior_at,
+    rate_factor,
+    sharpness_at,
+)
 from nerfrecon.training.views import ray_camera, training_views, view_depths
 from nerfrecon.training.visibility import seen_cells
 from suite.engine.interrupts import Interrupts
@@ -321,3 +328,10 @@ def test_pictures_are_reduced_but_not_to_nothing(scene):
     assert less.pixels.shape == (18, 18, 4) and less.camera.width == 18
     (least,) = training_views(opened, [0], 0.01)
     assert min(least.pixels.shape[:2]) == 16
+
+
+def test_what_the_density_found_holds_less_and_less():
+    start = DensityStart(share=0.2, prior=(1.0, 0.01))
+    weights = [prior_at(start, progress) for progress in (0.1, 0.2, 0.6, 1.0)]
+    assert weights == pytest.approx([1.0, 1.0, 0.1, 0.01])
+    assert prior_at(DensityStart(prior=(1.0, 0.0)), 0.5) == 0

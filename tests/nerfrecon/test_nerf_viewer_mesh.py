@@ -6,6 +6,7 @@ import re
 import pytest
 from textured_glb import write_bumpy_glb
 
+from nerfrecon.viewer.frame import viewer_text
 from nerfrecon.viewer.mesh import write_mesh_page
 from suite.errors import BadInput
 
@@ -18,8 +19,14 @@ def test_the_page_holds_the_model_and_asks_nobody(tmp_path):
     assert base64.b64decode(carried[1]) == glb.read_bytes()
     assert not re.search(r"https?://|//cdn|<link[^>]*stylesheet|<script[^>]*src", page)
     assert "default-src 'none'" in page
-    assert not re.search(r"/\*(styles|scripts|facts|model)\*/", page)
+    assert not re.search(r"<!--|/\*model\*/", page)  # what is to be filled in
     assert page == write_mesh_page(glb, tmp_path / "again.html", "A ball").read_text(encoding="utf-8")
+
+
+def test_all_that_the_page_adds_has_a_place_in_the_frame():
+    own, frame = (set(re.findall(r"<!--\w+-->", viewer_text(name))) for name in ("mesh.html", "frame.html"))
+    assert own
+    assert own < frame
 
 
 def test_a_title_is_text(tmp_path):

@@ -10,7 +10,7 @@ import urllib.parse
 import cv2
 import numpy as np
 import pytest
-from chromium_pipe import Browser
+from chromium import Browser
 from PIL import Image
 from textured_glb import cast, pack_glb, write_bumpy_glb
 
@@ -24,7 +24,7 @@ LEAST_DB = 36.0
 
 @pytest.fixture(scope="module")
 def browser():
-    with Browser(*SIZE) as running:
+    with Browser(*SIZE, "--force-prefers-reduced-motion", webgl=True) as running:
         yield running
 
 
