@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from suite.cli import key_values, print_table, with_config
+from suite.cli import Part, key_values, print_table, with_config
 
 if TYPE_CHECKING:
     from nerfrecon.bake.options import BakeOptions
@@ -77,16 +77,30 @@ def _name(source: Path) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem) or "product"
 
 
-def _made_by(room: str, options: str) -> Callable[[F], F]:
-    """A verb that makes a folder, --out, by the options of that name in a room."""
+def _made_by(room: str, options: str, stage: str | None = None) -> Callable[[F], F]:
+    """A verb that makes a folder, --out, by the options of that name in a room.
+
+    With `stage`, and a product for its RUN, by what the product says of that stage.
+    """
 
     def find() -> type[Config]:
         import importlib
 
         return getattr(importlib.import_module(f"nerfrecon.{room}.options"), options)
 
+    def of_product(arguments: Mapping[str, Any]) -> Part | None:
+        if stage is None:
+            return None
+
+        from nerfrecon.product_config import ProductConfig
+        from nerfrecon.product_folder import is_product
+        from suite.run import CONFIG
+
+        folder = arguments["field"]
+        return Part(ProductConfig, folder / CONFIG, stage) if is_product(folder) else None
+
     def decorate(function: F) -> F:
-        return _OUT(with_config(find)(function))
+        return _OUT(with_config(find, otherwise=of_product)(function))
 
     return decorate
 
@@ -125,9 +139,9 @@ def isolate(scene: Path, out: Path, sfm_folder: Path | None, loaded: Loaded[Obje
 
 @click.command()
 @click.argument("field", metavar="RUN", type=_PATH)
-@_made_by("mesh", "MeshOptions")
+@_made_by("mesh", "MeshOptions", stage="mesh")
 def mesh(field: Path, out: Path, loaded: Loaded[MeshOptions]) -> None:
-    """Extract the mesh of the field in RUN, a training or a product."""
+    """Extract the mesh of the field in RUN, a training or a product (and then with its settings)."""
     from nerfrecon.mesh.extract import extract_mesh
     from nerfrecon.product_folder import field_folder
 
@@ -137,7 +151,7 @@ def mesh(field: Path, out: Path, loaded: Loaded[MeshOptions]) -> None:
 @click.command()
 @click.argument("mesh", metavar="MESH", type=_PATH)
 @click.argument("field", metavar="RUN", type=_PATH)
-@_made_by("texture", "TextureOptions")
+@_made_by("texture", "TextureOptions", stage="texture")
 def texture(mesh: Path, field: Path, out: Path, loaded: Loaded[TextureOptions]) -> None:
     """Paint MESH with the photographs that the field in RUN learned from: a GLB."""
     from nerfrecon.product_folder import field_folder
@@ -148,9 +162,9 @@ def texture(mesh: Path, field: Path, out: Path, loaded: Loaded[TextureOptions]) 
 
 @click.command()
 @click.argument("field", metavar="RUN", type=_PATH)
-@_made_by("bake", "BakeOptions")
+@_made_by("bake", "BakeOptions", stage="bake")
 def bake(field: Path, out: Path, loaded: Loaded[BakeOptions]) -> None:
-    """Bake the field in RUN into a model that a browser renders in real time."""
+    """Bake the field in RUN, a training or a product, into a model that renders in real time in a browser."""
     from nerfrecon.bake.bake import bake as bake_field
     from nerfrecon.product_folder import field_folder
 

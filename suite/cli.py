@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -140,14 +140,27 @@ def print_table(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS).print(table.to_rich())
 
 
-def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) -> Callable[[F], F]:
+class Part(NamedTuple):
+    """What stands under `key` of a larger configuration in a file."""
+
+    model: type[Config]
+    path: Path
+    key: str
+
+
+def with_config(
+    model: Callable[[], type[Config]],
+    recipes: Path | None = None,
+    otherwise: Callable[[Mapping[str, Any]], Part | None] = lambda arguments: None,
+) -> Callable[[F], F]:
     """Give a command ``--config FILE``, ``--schema`` and trailing ``key=value`` settings.
 
     The command receives ``loaded``, the :class:`suite.config.Loaded` configuration. ``model`` returns the
     Config class; it is a function so that the class is imported only when the command runs. Write this
     decorator last, next to the function, so that the settings come after the command's own arguments.
     With ``recipes``, a folder of YAML files, the file may also stand bare before the settings, and one of
-    that folder by its name alone.
+    that folder by its name alone. ``otherwise`` says of the command's arguments whose configuration stands
+    below the settings where no file is given: those that a folder was made with, say.
     """
 
     def show_schema(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -169,7 +182,13 @@ def with_config(model: Callable[[], type[Config]], recipes: Path | None = None) 
             if recipes is not None and config_file is None and bare is not None:
                 given.remove(bare)
                 config_file = recipe_file(bare, recipes)
-            loaded = load_config(model(), config_file, key_values(given))
+            overrides = key_values(given)
+            part = otherwise(kwargs) if config_file is None else None
+            if part is None:
+                loaded = load_config(model(), config_file, overrides)
+            else:
+                inside = [f"{part.key}.{setting}" for setting in overrides]
+                loaded = load_config(part.model, part.path, inside).part(part.key)
             return function(*args, loaded=loaded, **kwargs)
 
         file = click.Path(dir_okay=False, path_type=Path)

@@ -38,6 +38,13 @@ class Loaded(Generic[ConfigT]):
         """The whole configuration, each value with its origin as a comment; loading it gives an equal one."""
         return dump(self.config, self.origins)
 
+    def part(self, key: str) -> Loaded[Any]:
+        """The configuration that stands under a key of this one, which must be one itself."""
+        origins = {
+            name[len(key) + 1 :]: at for name, at in self.origins.items() if name.startswith(f"{key}.")
+        }
+        return Loaded(getattr(self.config, key), origins)
+
 
 def load_config(
     model: type[ConfigT], path: str | Path | None = None, overrides: AnySequence[str] = ()

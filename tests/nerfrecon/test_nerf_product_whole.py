@@ -103,7 +103,13 @@ def test_a_product_that_was_stopped_is_the_same_and_can_be_judged_and_shown(scen
         words = ["render", str(whole), "--orbit", "3", "--of", of, "--scale", "0.5", "--video", str(video)]
         told = CliRunner().invoke(nerfrecon, words, catch_exceptions=False)
         assert told.exit_code == 0 and video.stat().st_size > 500
-    words = ["mesh", str(whole), "--out", str(tmp_path / "mesh"), "coarse_cells=16", "faces=500"]
-    words.append("density_threshold=4")  # it has trained for a moment only
+    again = tmp_path / "again"
+    mesh = str(stopped / "mesh/mesh.ply")
+    for verb, made in (("mesh", "mesh.ply"), ("texture", "model.glb"), ("bake", "baked.bin")):
+        words = [verb, *([mesh] if verb == "texture" else []), str(stopped), "--out", str(again / verb)]
+        assert CliRunner().invoke(nerfrecon, words, catch_exceptions=False).exit_code == 0
+        assert (again / verb / made).read_bytes() == (stopped / verb / made).read_bytes(), verb
+    words = ["mesh", str(stopped), "--out", str(again / "coarser"), "coarse_cells=16"]
     assert CliRunner().invoke(nerfrecon, words, catch_exceptions=False).exit_code == 0
-    assert (tmp_path / "mesh/mesh.ply").is_file()
+    sizes = [read_json(one / "mesh.json")["faces"] for one in (again / "coarser", stopped / "mesh")]
+    assert sizes[0] < sizes[1] / 2

@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from suite.cli import announced, entry, with_config
+from suite.cli import Part, announced, entry, with_config
 from suite.config import Config, Loaded
 from suite.errors import BackendUnavailable, BadInput, ConfigError, SuiteError
 
@@ -288,6 +290,39 @@ def test_settings_come_from_a_file_and_trail_the_arguments(monkeypatch, capsys, 
     (tmp_path / "x.yaml").write_text("noise_mm: 3\n")
     assert call(monkeypatch, "--config", str(tmp_path / "x.yaml"), "scan.ply") == 0
     assert capsys.readouterr().out == f"scan.ply 3.0 {tmp_path}/x.yaml:1:1\n"
+
+
+class Whole(Config):
+    scan: str = "x"
+    fit: Settings = Settings()
+
+
+def test_settings_stand_over_those_of_a_folder_where_no_file_is_given(monkeypatch, capsys, tmp_path: Path):
+    (tmp_path / "whole.yaml").write_text("scan: y\nfit: {noise_mm: 4}\n")
+
+    def of_folder(arguments: Mapping[str, Any]) -> Part | None:
+        return Part(Whole, tmp_path / "whole.yaml", "fit") if arguments["folder"] == "made" else None
+
+    @click.command()
+    @click.argument("folder")
+    @with_config(lambda: Settings, otherwise=of_folder)
+    def again(folder: str, loaded: Loaded[Settings]) -> None:
+        click.echo(f"{loaded.config.noise_mm} {Path(loaded.origins['noise_mm']).name}")
+
+    def told(*arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["again", *arguments])
+        with pytest.raises(SystemExit) as left:
+            entry(again)()
+        captured = capsys.readouterr()
+        return left.value.code, captured.out + captured.err
+
+    (tmp_path / "own.yaml").write_text("noise_mm: 3\n")
+    assert told("made") == (0, "4.0 whole.yaml:2:7\n")
+    assert told("made", "noise_mm=5") == (0, "5.0 override\n")
+    assert told("made", "--config", str(tmp_path / "own.yaml")) == (0, "3.0 own.yaml:1:1\n")
+    assert told("other") == (0, "1.0 default\n")
+    code, line = told("made", "nois_mm=5")
+    assert code == 2 and "unknown key; did you mean" in line
 
 
 def test_wrong_settings_are_told_all_at_once(monkeypatch, capsys, tmp_path: Path):
