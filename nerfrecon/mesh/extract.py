@@ -24,6 +24,7 @@ from nerfrecon.mesh.cubes import Function, level_set
 from nerfrecon.mesh.fusion import FusedDepth
 from nerfrecon.mesh.options import MeshOptions
 from nerfrecon.mesh.simplify import simplified
+from nerfrecon.mesh.smooth import smoothed
 from nerfrecon.mesh.watertight import closed, edge_faults
 from nerfrecon.options import SdfFieldOptions
 from nerfrecon.render_views import open_run
@@ -123,7 +124,8 @@ def _surface(config: NerfreconConfig, backend: Backend, scene: Scene, options: M
 
     if options.source == "depth":
         fused = FusedDepth(render, cameras, options.truncation_cells / options.coarse_cells)
-        return level_set(fused, hull, *lattice, smooth_cells=options.smooth_cells)
+        mesh = level_set(fused, hull, *lattice, smooth_cells=options.smooth_cells)
+        return smoothed(mesh, options.smooth_rounds)
     margin = LOOKED_MARGIN_CELLS / options.coarse_cells
     level = FilledDensity(backend.density, render, cameras, options.density_threshold, margin)
     mesh = level_set(level, hull, *lattice, near=math.inf, smooth_cells=options.smooth_cells)
@@ -132,7 +134,7 @@ def _surface(config: NerfreconConfig, backend: Backend, scene: Scene, options: M
             f"the field has no surface: its density is {level.densest:.3g} at most",
             hint="train longer, lower mesh.density_threshold, or check that box and masks hold the object",
         )
-    return mesh
+    return smoothed(mesh, options.smooth_rounds)
 
 
 def _signed_distance(backend: Backend) -> Function:

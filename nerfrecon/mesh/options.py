@@ -26,8 +26,10 @@ class MeshOptions(Config):
     """Longest side of the depth pictures, which are fused, or say what views look into."""
     truncation_cells: Annotated[float, Field(gt=0)] = 2.5
     """Coarse cells behind a surface that a view still says something about."""
-    smooth_cells: Annotated[float, Field(ge=0, le=8)] = 1.0
-    """Sigma, in fine cells, of the Gaussian over what comes from a density; a signed distance is smooth."""
+    smooth_cells: Annotated[float, Field(ge=0, le=8)] = 0.0
+    """Sigma, in fine cells, of the Gaussian over what comes from a density; it shrinks what is convex."""
+    smooth_rounds: Annotated[int, Field(ge=0, le=200)] = 30
+    """Of smoothing that does not shrink, of what comes from a density; a signed distance is smooth."""
     keep_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Parts of at least this share of the largest one's area stay; 1 keeps the largest alone."""
     faces: Annotated[int, Field(ge=100)] = 50_000
