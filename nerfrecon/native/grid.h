@@ -47,53 +47,93 @@ inline void corners(const nerf::Level& level, const float* x, const float* y, co
     }
 }
 
-// Asks for the rows around W points before they are needed. A row of 8 bytes never straddles a cache line, and
-// corners k and k + 1 mostly share one.
+constexpr int kAhead = 96 / W;   // vectors of points between asking for rows and using them
+constexpr int kRing = 128 / W;   // a power of two
+static_assert(kRing > kAhead, "what is asked for must not overwrite what is used");
+
+// Asks for the rows around W points long before they are needed, into the second cache: the first has too few
+// requests in flight to wait for the third or for memory. A row of 8 bytes never straddles a cache line.
 inline void fetch(const float* table, const Corners& c) {
     for (int k = 0; k < 8; k++)
-        for (int j = 0; j < W; j++) __builtin_prefetch(table + 2 * size_t(c.row[k][j]));
+        for (int j = 0; j < W; j++) __builtin_prefetch(table + 2 * size_t(c.row[k][j]), 0, 2);
 }
 
-inline void encode_level(const nerf::Grid& grid, int index, const float* x, const float* y, const float* z, int n,
-                         float* out, int ld) {
-    const nerf::Level& level = grid.level[index];
-    const float* table = grid.table + nerf::kFeatures * level.offset;
-    Corners both[2];
-    if (n > 0) corners(level, x, y, z, both[0]);
-    for (int s = 0, turn = 0; s < n; s += W, turn ^= 1) {
-        const Corners& c = both[turn];
-        if (s + W < n) {
-            corners(level, x + s + W, y + s + W, z + s + W, both[turn ^ 1]);
-            fetch(table, both[turn ^ 1]);
-        }
-        const int lanes = n - s < W ? n - s : W;
-        float* to = out + size_t(s) * ld + nerf::kFeatures * index;
-        for (int j = 0; j < lanes; j++) {
-            pair sum = {0.0f, 0.0f};
-            for (int k = 0; k < 8; k++)
-                sum += *reinterpret_cast<const pair*>(table + 2 * size_t(c.row[k][j])) * c.weight[k][j];
-            *reinterpret_cast<pair_unaligned*>(to + size_t(j) * ld) = sum;
+// Four pairs of floats, in doubles so that each is moved at once.
+typedef double double_alias __attribute__((may_alias));
+typedef double double_unaligned __attribute__((aligned(4), may_alias));
+typedef double four_pairs __attribute__((vector_size(32)));
+typedef float eight __attribute__((vector_size(32)));
+typedef float four __attribute__((vector_size(16), may_alias));
+
+inline double pair_at(const float* table, uint32_t row) {
+    return *reinterpret_cast<const double_alias*>(table + 2 * size_t(row));
+}
+
+// Features of lanes j .. j + 3.
+inline eight interpolated(const float* table, const Corners& c, int j) {
+    eight sum = {};
+    for (int k = 0; k < 8; k++) {
+        const uint32_t* row = c.row[k] + j;
+        const four w = *reinterpret_cast<const four*>(c.weight[k] + j);
+        const four_pairs rows = {pair_at(table, row[0]), pair_at(table, row[1]), pair_at(table, row[2]),
+                                 pair_at(table, row[3])};
+        sum += (eight)rows * __builtin_shufflevector(w, w, 0, 0, 1, 1, 2, 2, 3, 3);
+    }
+    return sum;
+}
+
+// The features of the active levels, level after level, so that one is in the cache for many points; rows are asked
+// for across levels. `out` is (n, ld).
+inline void encode_levels(const nerf::Grid& grid, const float* x, const float* y, const float* z, int n, float* out,
+                          int ld) {
+    Corners ring[kRing];
+    int asked_level = 0, asked = 0, ahead = 0;
+    const auto ask = [&] {
+        if (asked_level == grid.active) return;
+        const nerf::Level& level = grid.level[asked_level];
+        Corners& c = ring[ahead++ % kRing];
+        corners(level, x + asked, y + asked, z + asked, c);
+        fetch(grid.table + nerf::kFeatures * level.offset, c);
+        if ((asked += W) >= n) asked = 0, asked_level++;
+    };
+    if (n <= 0) return;
+    for (int i = 0; i < kAhead; i++) ask();
+    for (int l = 0, used = 0; l < grid.active; l++) {
+        const float* table = grid.table + nerf::kFeatures * grid.level[l].offset;
+        for (int s = 0; s < n; s += W) {
+            ask();
+            const Corners& c = ring[used++ % kRing];
+            float* to = out + size_t(s) * ld + nerf::kFeatures * l;
+            for (int j = 0; j < W && s + j < n; j += 4) {
+                const four_pairs found = (four_pairs)interpolated(table, c, j);
+                for (int i = 0; i < 4 && s + j + i < n; i++)
+                    *reinterpret_cast<double_unaligned*>(to + size_t(j + i) * ld) = found[i];
+            }
         }
     }
 }
 
 inline void encode(const nerf::Grid& grid, const float* x, const float* y, const float* z, int n, float* out, int ld) {
-    for (int l = 0; l < grid.active; l++) encode_level(grid, l, x, y, z, n, out, ld);
+    encode_levels(grid, x, y, z, n, out, ld);
     if (grid.active * nerf::kFeatures < ld)
         for (int s = 0; s < n; s++)
             for (int f = grid.active * nerf::kFeatures; f < ld; f++) out[size_t(s) * ld + f] = 0.0f;
 }
 
+constexpr uint32_t kNear = 1u << 17;  // rows of a level whose gradient mostly stays in the second cache
+
+// Gradients of one level. Nothing is asked for ahead where that is not far: it would cost more than the wait.
 inline void scatter(const nerf::Grid& grid, int index, const nerf::Tape& tape, float* grad) {
     const nerf::Level& level = grid.level[index];
     const float *x = tape.data, *y = x + tape.n, *z = y + tape.n, *d = tape.gradients(index);
+    const bool far = level.entries > kNear;
     Corners both[2];
     if (tape.n > 0) corners(level, x, y, z, both[0]);
     for (int s = 0, turn = 0; s < tape.n; s += W, turn ^= 1) {
         const Corners& c = both[turn];
         if (s + W < tape.n) {
             corners(level, x + s + W, y + s + W, z + s + W, both[turn ^ 1]);
-            fetch(grad, both[turn ^ 1]);
+            if (far) fetch(grad, both[turn ^ 1]);
         }
         const int lanes = tape.n - s < W ? tape.n - s : W;
         for (int j = 0; j < lanes; j++) {

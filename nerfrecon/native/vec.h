@@ -1,7 +1,7 @@
 // One vector of floats, as wide as the instruction set this file is compiled for.
 //
-// Everything is written with the vector extensions of GCC and Clang: no intrinsics, so one source serves
-// SSE2, NEON, AVX2 and AVX-512. Sources that include this file are compiled several times with different
+// Everything is written with the vector extensions of GCC and Clang, so that one source serves SSE2, NEON, AVX2 and
+// AVX-512; intrinsics are where these extensions have no word for what one instruction does. Sources that include this file are compiled several times with different
 // flags; they must instantiate nothing with external linkage from the standard library (the linker would
 // keep one copy, perhaps the one with AVX-512 in it, for everybody), hence plain pointers and loops.
 #pragma once
@@ -10,6 +10,9 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 #if defined(__AVX512F__)
 #define NERF_WIDTH 16
 #elif defined(__AVX__)
@@ -49,9 +52,15 @@ inline T rounded(T a) {
 }
 
 inline bool any(vi mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX__)
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
     int32_t sum = 0;
     for (int i = 0; i < W; i++) sum |= mask[i];
     return sum != 0;
+#endif
 }
 
 inline vf square_root(vf a) {
