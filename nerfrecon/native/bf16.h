@@ -12,10 +12,6 @@
 #include "field.h"
 #include "mlp.h"
 
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
-
 namespace {
 
 typedef uint16_t half_width __attribute__((vector_size(W * 2)));
@@ -58,40 +54,65 @@ inline vf add_pairs(vf sum, vu x, vu w) {
 #endif
 }
 
-// As Product, with `w` in pairs of rows: w[k][c] holds w[2k][c] and w[2k + 1][c], which is 0 beyond the last row.
-struct PairProduct {
-    const float* x;
-    const uint32_t* w;
-    float* y;
-    int ldx, ldw, ldy, inner;
-    const float* start = nullptr;
-    const int* row_of = nullptr;
-    int ld_start = 0;
-    const float* mask = nullptr;
+// A bf16 number as it lies in memory.
+struct Half {
+    uint16_t bits;
 };
 
-// Rows of a tile, rounded, pairs along a row.
-struct RowPairs {
-    uint16_t number[kSamples][kWidest];
-    uint32_t at(int row, int k) const {
-        uint32_t pair;
-        std::memcpy(&pair, &number[row][2 * k], 4);
-        return pair;
-    }
+// W of them, in the low halves of the lanes.
+inline vu load_bits(const Half* p) {
+    return __builtin_convertvector(*reinterpret_cast<const half_width_unaligned*>(p), vu);
+}
+inline vu load_bits(const float* p) { return bf16(load(p)); }
+inline vf load(const Half* p) { return (vf)(load_bits(p) << 16); }
+inline void store(Half* p, vf x) {
+    *reinterpret_cast<half_width_unaligned*>(p) = __builtin_convertvector(bf16(x), half_width);
+}
+
+// In a Product of pairs `w` has pairs of rows: w[k][c] holds w[2k][c] and w[2k + 1][c], which is 0 beyond the last row.
+template <class In, class Out, class Mask>
+using PairProduct = Product<In, uint32_t, Out, Mask>;
+
+inline uint32_t pair_of(const Half* row, int k) {
+    uint32_t pair;
+    std::memcpy(&pair, row + 2 * k, 4);
+    return pair;
+}
+
+// Rows of a tile, rounded; what is kept in bf16 is taken where it lies (its rows have an even length).
+template <class In>
+class RowPairs;
+
+template <>
+class RowPairs<float> {
+   public:
     void fill(const float* x, int ld, int rows, int inner) {
         for (int r = 0; r < rows; r++, x += ld) {
             int i = 0;
-            for (; i + W <= inner; i += W)
-                *reinterpret_cast<half_width_unaligned*>(&number[r][i]) =
-                    __builtin_convertvector(bf16(load(x + i)), half_width);
-            for (; i < inner; i++) number[r][i] = uint16_t(bf16(x[i]));
-            if (inner % 2) number[r][inner] = 0;
+            for (; i + W <= inner; i += W) store(&number[r][i], load(x + i));
+            for (; i < inner; i++) number[r][i].bits = uint16_t(bf16(x[i]));
+            if (inner % 2) number[r][inner].bits = 0;
         }
     }
+    const Half* row(int r) const { return number[r]; }
+
+   private:
+    Half number[kSamples][kWidest];
 };
 
-template <int ROWS, int VECS, After AFTER>
-inline void product_block(const PairProduct& p, const RowPairs& x, int s0, int s, int c) {
+template <>
+class RowPairs<Half> {
+   public:
+    void fill(const Half* x, int ld, int, int) { x_ = x, ld_ = ld; }
+    const Half* row(int r) const { return x_ + size_t(r) * ld_; }
+
+   private:
+    const Half* x_;
+    int ld_;
+};
+
+template <int ROWS, int VECS, After AFTER, class In, class Out, class Mask>
+inline void product_block(const PairProduct<In, Out, Mask>& p, const RowPairs<In>& x, int s0, int s, int c) {
     vf sum[ROWS][VECS];
     for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < VECS; v++)
@@ -101,7 +122,7 @@ inline void product_block(const PairProduct& p, const RowPairs& x, int s0, int s
         vu row[VECS];
         for (int v = 0; v < VECS; v++) row[v] = load_pairs(w + v * W);
         for (int r = 0; r < ROWS; r++) {
-            const vu pair = vu{} + x.at(s + r, k);
+            const vu pair = vu{} + pair_of(x.row(s + r), k);
             for (int v = 0; v < VECS; v++) sum[r][v] = add_pairs(sum[r][v], pair, row[v]);
         }
     }
@@ -110,16 +131,16 @@ inline void product_block(const PairProduct& p, const RowPairs& x, int s0, int s
             store_after<AFTER>(p.y, p.mask, size_t(s0 + s + r) * p.ldy + c + v * W, sum[r][v]);
 }
 
-template <int VECS, After AFTER>
-inline void product_columns(const PairProduct& p, const RowPairs& x, int s0, int n, int c) {
+template <int VECS, After AFTER, class In, class Out, class Mask>
+inline void product_columns(const PairProduct<In, Out, Mask>& p, const RowPairs<In>& x, int s0, int n, int c) {
     int s = 0;
     for (; s + kRows <= n; s += kRows) product_block<kRows, VECS, AFTER>(p, x, s0, s, c);
     for (; s < n; s++) product_block<1, VECS, AFTER>(p, x, s0, s, c);
 }
 
-template <After AFTER>
-void product(const PairProduct& p, int n, int columns) {
-    RowPairs x;
+template <After AFTER, class In, class Out, class Mask>
+void product(const PairProduct<In, Out, Mask>& p, int n, int columns) {
+    RowPairs<In> x;
     for (int s0 = 0; s0 < n; s0 += kSamples) {
         const int rows = n - s0 < kSamples ? n - s0 : kSamples;
         x.fill(p.x + size_t(s0) * p.ldx, p.ldx, rows, p.inner);
@@ -133,17 +154,18 @@ void product(const PairProduct& p, int n, int columns) {
 struct SamplePairs {
     uint32_t pair[kSamples / 2 * kWidest];
     const uint32_t* at(int k, int c) const { return pair + k * kWidest + c; }
-    void fill(const float* x, int ld, int rows, int columns) {
+    template <class In>
+    void fill(const In* x, int ld, int rows, int columns) {
         for (int s = 0; s < rows; s += 2, x += 2 * size_t(ld))
             for (int c = 0; c < columns; c += W) {
-                const vu odd = s + 1 < rows ? bf16(load(x + ld + c)) : vu{};
-                *reinterpret_cast<vu_unaligned*>(pair + s / 2 * kWidest + c) = bf16(load(x + c)) | odd << 16;
+                const vu odd = s + 1 < rows ? load_bits(x + ld + c) : vu{};
+                *reinterpret_cast<vu_unaligned*>(pair + s / 2 * kWidest + c) = load_bits(x + c) | odd << 16;
             }
     }
 };
 
-template <int ROWS, int VECS>
-inline void outer_block(const Outer& p, const SamplePairs& d, const SamplePairs& x, int pairs, int o, int i) {
+template <int ROWS, int VECS, class D, class In>
+inline void outer_block(const Outer<D, In>& p, const SamplePairs& d, const SamplePairs& x, int pairs, int o, int i) {
     vf sum[ROWS][VECS];
     for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < VECS; v++) sum[r][v] = load(p.g + size_t(o + r) * p.ldg + i + v * W);
@@ -159,15 +181,16 @@ inline void outer_block(const Outer& p, const SamplePairs& d, const SamplePairs&
         for (int v = 0; v < VECS; v++) store(p.g + size_t(o + r) * p.ldg + i + v * W, sum[r][v]);
 }
 
-template <int VECS>
-inline void outer_columns(const Outer& p, const SamplePairs& d, const SamplePairs& x, int pairs, int rows, int i) {
+template <int VECS, class D, class In>
+inline void outer_columns(const Outer<D, In>& p, const SamplePairs& d, const SamplePairs& x, int pairs, int rows, int i) {
     int o = 0;
     for (; o + kRows <= rows; o += kRows) outer_block<kRows, VECS>(p, d, x, pairs, o, i);
     for (; o < rows; o++) outer_block<1, VECS>(p, d, x, pairs, o, i);
 }
 
 // As outer; rows of `d` are read up to a multiple of W.
-inline void outer_in_pairs(const Outer& p, int n, int rows, int columns) {
+template <class D, class In>
+inline void outer_in_pairs(const Outer<D, In>& p, int n, int rows, int columns) {
     SamplePairs d, x;
     for (int s0 = 0; s0 < n; s0 += kSamples) {
         const int count = n - s0 < kSamples ? n - s0 : kSamples, pairs = (count + 1) / 2;
