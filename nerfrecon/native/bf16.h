@@ -34,14 +34,13 @@ inline uint32_t bf16(float x) {
 
 inline uint32_t bf16_pair(float even, float odd) { return bf16(even) | bf16(odd) << 16; }
 
-// In the low half of every lane.
-inline vu bf16(vf x) {
+inline half_width narrow(vf x) {
 #if defined(__AVX512BF16__)
-    return __builtin_convertvector((half_width)_mm512_cvtneps_pbh((__m512)x), vu);
+    return (half_width)_mm512_cvtneps_pbh((__m512)x);
 #else
     const vu bits = (vu)x, sign = bits >> 16 & 0x8000u, nearest = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
     const vu number = (bits & 0x7f800000u) == 0 ? sign : nearest;
-    return x != x ? (bits >> 16 | 0x40u) : number;
+    return __builtin_convertvector(x != x ? (bits >> 16 | 0x40u) : number, half_width);
 #endif
 }
 
@@ -63,11 +62,9 @@ struct Half {
 inline vu load_bits(const Half* p) {
     return __builtin_convertvector(*reinterpret_cast<const half_width_unaligned*>(p), vu);
 }
-inline vu load_bits(const float* p) { return bf16(load(p)); }
+inline vu load_bits(const float* p) { return __builtin_convertvector(narrow(load(p)), vu); }
 inline vf load(const Half* p) { return (vf)(load_bits(p) << 16); }
-inline void store(Half* p, vf x) {
-    *reinterpret_cast<half_width_unaligned*>(p) = __builtin_convertvector(bf16(x), half_width);
-}
+inline void store(Half* p, vf x) { *reinterpret_cast<half_width_unaligned*>(p) = narrow(x); }
 
 // In a Product of pairs `w` has pairs of rows: w[k][c] holds w[2k][c] and w[2k + 1][c], which is 0 beyond the last row.
 template <class In, class Out, class Mask>
@@ -79,7 +76,8 @@ inline uint32_t pair_of(const Half* row, int k) {
     return pair;
 }
 
-// Rows of a tile, rounded; what is kept in bf16 is taken where it lies (its rows have an even length).
+// Rows of a tile, rounded, of which memory up to a multiple of W is read; what is kept in bf16 is taken where it lies
+// (its rows have an even length).
 template <class In>
 class RowPairs;
 
@@ -87,11 +85,12 @@ template <>
 class RowPairs<float> {
    public:
     void fill(const float* x, int ld, int rows, int inner) {
+        vi lane;
+        for (int j = 0; j < W; j++) lane[j] = j;
         for (int r = 0; r < rows; r++, x += ld) {
             int i = 0;
             for (; i + W <= inner; i += W) store(&number[r][i], load(x + i));
-            for (; i < inner; i++) number[r][i].bits = uint16_t(bf16(x[i]));
-            if (inner % 2) number[r][inner].bits = 0;
+            if (i < inner) store(&number[r][i], lane < inner - i ? load(x + i) : vf{});
         }
     }
     const Half* row(int r) const { return number[r]; }
@@ -126,15 +125,14 @@ inline void product_block(const PairProduct<In, Out, Mask>& p, const RowPairs<In
             for (int v = 0; v < VECS; v++) sum[r][v] = add_pairs(sum[r][v], pair, row[v]);
         }
     }
-    for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < VECS; v++)
-            store_after<AFTER>(p.y, p.mask, size_t(s0 + s + r) * p.ldy + c + v * W, sum[r][v]);
+    store_rows<AFTER>(p.y, p.mask, size_t(s0 + s) * p.ldy + c, p.ldy, sum);
 }
 
 template <int VECS, After AFTER, class In, class Out, class Mask>
 inline void product_columns(const PairProduct<In, Out, Mask>& p, const RowPairs<In>& x, int s0, int n, int c) {
     int s = 0;
     for (; s + kRows <= n; s += kRows) product_block<kRows, VECS, AFTER>(p, x, s0, s, c);
+    if (s < n && n >= kRows) product_block<kRows, VECS, AFTER>(p, x, s0, n - kRows, c), s = n;
     for (; s < n; s++) product_block<1, VECS, AFTER>(p, x, s0, s, c);
 }
 

@@ -224,23 +224,27 @@ inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     composite_backward(u);
     auto *hidden1 = hidden_rows<Math>(u.hidden1), *hidden2 = hidden_rows<Math>(u.hidden2),
          *hidden3 = hidden_rows<Math>(u.hidden3), *grad_a = hidden_rows<Math>(u.grad_a);
-    // Colour MLP. grad_c: (n, W) colours, then (n, 16); grad_a, grad_b: (n, 64), grad_b in fp32 for it is summed.
+    // Colour MLP. grad_c: (n, W) colours, then (n, 16); grad_a, grad_b: (n, 64), grad_b in fp32 to be summed.
     Math::outer(Outer{u.grad_c, hidden3, grad + at.colour2, W, kHidden, kHidden}, n, nerf::kColours, kHidden);
     product<After::where_positive>(Product{u.grad_c, Math::back(field, at.colour2), grad_a, W, kHidden, kHidden,
                                            nerf::kColours, nullptr, nullptr, 0, hidden3}, n, kHidden);
     Math::outer(Outer{grad_a, hidden2, grad + at.colour1, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
     product<After::where_positive>(Product{grad_a, Math::back(field, at.colour1), u.grad_b, kHidden, kHidden, kHidden,
                                            kHidden, nullptr, nullptr, 0, hidden2}, n, kHidden);
-    Math::outer(Outer{u.grad_b, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
     std::memset(u.d_bias, 0, size_t(u.rays) * kHidden * sizeof(float));
     for (int s = 0; s < n; s++) {
-        float* sum = u.d_bias + size_t(kHidden) * u.ray[s];
-        for (int c = 0; c < kHidden; c += W) store(sum + c, load(sum + c) + load(u.grad_b + size_t(kHidden) * s + c));
+        float *sum = u.d_bias + size_t(kHidden) * u.ray[s], *row = u.grad_b + size_t(kHidden) * s;
+        for (int c = 0; c < kHidden; c += W) {
+            const vf d = load(row + c);
+            store(sum + c, load(sum + c) + d);
+            store(grad_a + size_t(kHidden) * s + c, d);
+        }
     }
+    Math::outer(Outer{grad_a, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
     Math::outer(Outer{u.d_bias, u.harmonics, grad + at.colour0 + kOutputs, kHidden, nerf::kHarmonics, nerf::kColourIn},
                 u.rays, kHidden, nerf::kHarmonics);
-    product<After::nothing>(Product{u.grad_b, Math::back(field, at.colour0), u.grad_c, kHidden, nerf::kColourIn,
-                                    kOutputs, kHidden}, n, kOutputs);
+    product<After::nothing>(Product{grad_a, Math::back(field, at.colour0), u.grad_c, kHidden, nerf::kColourIn, kOutputs,
+                                    kHidden}, n, kOutputs);
     // Density MLP.
     for (int s = 0; s < n; s++) u.grad_c[size_t(kOutputs) * s] += u.d_sigma[s];
     Math::outer(Outer{u.grad_c, hidden1, grad + at.density1, kOutputs, kHidden, kHidden}, n, kOutputs, kHidden);

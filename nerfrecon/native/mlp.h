@@ -32,11 +32,17 @@ using PlainProduct = Product<float, float, float>;
 
 constexpr int kRows = W == 16 ? 8 : 6;  // AVX-512 has 32 registers
 
-template <After AFTER, class Out, class Mask>
-inline void store_after(Out* to, const Mask* mask, size_t at, vf y) {
-    if (AFTER == After::relu) y = y < 0.0f ? vf{} : y;  // NaN passes, so that it is noticed
-    if (AFTER == After::where_positive) y = load(mask + at) > 0.0f ? y : vf{};
-    store(to + at, y);
+template <After AFTER, class Mask>
+inline vf after(const Mask* mask, size_t at, vf y) {
+    if (AFTER == After::relu) return max(vf{}, y);  // NaN passes, so that it is noticed
+    if (AFTER == After::where_positive) return load(mask + at) > 0.0f ? y : vf{};
+    return y;
+}
+
+template <After AFTER, int ROWS, int VECS, class Out, class Mask>
+inline void store_rows(Out* y, const Mask* mask, size_t at, size_t ld, const vf (&sum)[ROWS][VECS]) {
+    for (int r = 0; r < ROWS; r++, at += ld)
+        for (int v = 0; v < VECS; v++) store(y + at + v * W, after<AFTER>(mask, at + v * W, sum[r][v]));
 }
 
 template <int ROWS, int VECS, After AFTER>
@@ -56,16 +62,15 @@ inline void product_block(const PlainProduct& p, int s, int c) {
         }
         w += p.ldw;
     }
-    for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < VECS; v++)
-            store_after<AFTER>(p.y, p.mask, size_t(s + r) * p.ldy + c + v * W, sum[r][v]);
+    store_rows<AFTER>(p.y, p.mask, size_t(s) * p.ldy + c, p.ldy, sum);
 }
 
+// The last rows are computed with some before them once more: one row at a time waits for every sum.
 template <int VECS, After AFTER>
 inline void product_columns(const PlainProduct& p, int n, int c) {
     int s = 0;
     for (; s + kRows <= n; s += kRows) product_block<kRows, VECS, AFTER>(p, s, c);
-    for (; s + 2 <= n; s += 2) product_block<2, VECS, AFTER>(p, s, c);
+    if (s < n && n >= kRows) product_block<kRows, VECS, AFTER>(p, n - kRows, c), s = n;
     for (; s < n; s++) product_block<1, VECS, AFTER>(p, s, c);
 }
 

@@ -62,6 +62,7 @@ int Occupancy::march(const Ray& ray, const March& march, float jitter, float* ts
     const float *o = ray.origin, *d = ray.direction;
     float inverse[3];
     for (int i = 0; i < 3; i++) inverse[i] = 1.0f / (std::fabs(d[i]) < 1e-9f ? 1e-9f : d[i]);
+    const float cell_size = 1.0f / float(n_);
     int count = 0;
     while (t < exit && count < march.most_samples) {
         int cell[3];
@@ -83,11 +84,15 @@ int Occupancy::march(const Ray& ray, const March& march, float jitter, float* ts
         float far = exit;
         for (int i = 0; i < 3; i++) {
             const int side = ((cell[i] >> shift) + (d[i] > 0)) << shift;
-            far = std::min(far, (float(side) / float(n_) - o[i]) * inverse[i]);
+            far = std::min(far, (float(side) * cell_size - o[i]) * inverse[i]);
         }
         far -= 1e-5f;
-        do t += std::max(t * march.cone, march.step);
-        while (t < far);
+        if (march.cone > 0)
+            do t += std::max(t * march.cone, march.step);
+            while (t < far);
+        else
+            do t += march.step;
+            while (t < far);
     }
     return count;
 }

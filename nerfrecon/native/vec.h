@@ -35,8 +35,17 @@ typedef float pair_unaligned __attribute__((vector_size(8), aligned(4), may_alia
 inline vf load(const float* p) { return *reinterpret_cast<const vf_unaligned*>(p); }
 inline void store(float* p, vf v) { *reinterpret_cast<vf_unaligned*>(p) = v; }
 inline vf splat(float x) { return vf{} + x; }
-inline vf max(vf a, vf b) { return a > b ? a : b; }  // b where a is NaN
+// b where one of them is NaN. (GCC 12 warns of its own header where no mask is given.)
+#if defined(__AVX512F__)
+inline vf max(vf a, vf b) { return (vf)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
+inline vf min(vf a, vf b) { return (vf)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
+#elif defined(__AVX__)
+inline vf max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+inline vf min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
+inline vf max(vf a, vf b) { return a > b ? a : b; }
 inline vf min(vf a, vf b) { return a < b ? a : b; }
+#endif
 
 // The value as it is, rounded: what it was computed by is not fused with what is done with it.
 template <class T>
