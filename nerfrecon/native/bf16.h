@@ -183,6 +183,7 @@ template <int VECS, class D, class In>
 inline void outer_columns(const Outer<D, In>& p, const SamplePairs& d, const SamplePairs& x, int pairs, int rows, int i) {
     int o = 0;
     for (; o + kRows <= rows; o += kRows) outer_block<kRows, VECS>(p, d, x, pairs, o, i);
+    for (; o + 3 <= rows; o += 3) outer_block<3, VECS>(p, d, x, pairs, o, i);  // the colours
     for (; o < rows; o++) outer_block<1, VECS>(p, d, x, pairs, o, i);
 }
 

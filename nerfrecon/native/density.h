@@ -129,6 +129,17 @@ inline void march_through(const Field& field, Unit& u, float stop) {
     for (int r = 0; r < u.rays; r += W) store(u.rest + r, exponential(-load(u.rest + r)));
 }
 
+// Sigmoids of n colours, each the first of a row of W: W / 4 rows fill a vector. Rows up to a multiple are written.
+inline void sigmoids(float* rows, int n) {
+    for (int s = 0; s < n; s += W / 4) {
+        float* at = rows + size_t(W) * s;
+        const vf raw = load_quarters(at), colour = 1.0f / (1.0f + exponential(-raw));
+        alignas(vf) float out[W];
+        store(out, raw != raw ? raw : colour);
+        for (int j = 0; j < W / 4; j++) std::memcpy(at + W * j, out + 4 * j, 4 * sizeof(float));
+    }
+}
+
 // Colour of the kept samples. What the view direction adds to the first layer is computed once a ray.
 template <class Math>
 inline void colour_samples(const Field& field, Unit& u) {
@@ -149,11 +160,7 @@ inline void colour_samples(const Field& field, Unit& u) {
                                  kHidden}, u.kept, kHidden);
     product<After::nothing>(Product{hidden3, Math::forward(field, at.colour2), u.rgb, kHidden, nerf::kColoursPadded, W,
                                     kHidden}, u.kept, W);
-    for (int s = 0; s < u.kept; s++) {
-        const vf raw = load(u.rgb + size_t(W) * s);
-        const vf rgb = 1.0f / (1.0f + exponential(-raw));
-        store(u.rgb + size_t(W) * s, raw != raw ? raw : rgb);
-    }
+    sigmoids(u.rgb, u.kept);
 }
 
 inline void composite(Unit& u) {
@@ -258,19 +265,18 @@ inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     std::memcpy(tape, u.x, n * sizeof(float));
     std::memcpy(tape + n, u.y, n * sizeof(float));
     std::memcpy(tape + 2 * size_t(n), u.z, n * sizeof(float));
-    vf zeros = {};  // stays zero unless something is not finite or absurdly large
-    for (int s = 0; s < n; s++)
-        for (int f = 0; f < columns; f += W) {
-            const vf g = load(u.grad_b + size_t(e) * s + f);
-            zeros += g * 1e20f * 0.0f;
-        }
     constexpr int kTile = 32;  // samples whose rows stay in the first cache while the levels are taken out of them
+    vf zeros = {};             // stays zero unless something is not finite or absurdly large
     float* to = tape + 3 * size_t(n);
-    for (int s0 = 0; s0 < n; s0 += kTile)
+    for (int s0 = 0; s0 < n; s0 += kTile) {
+        const int s1 = s0 + kTile < n ? s0 + kTile : n;
+        for (int s = s0; s < s1; s++)
+            for (int f = 0; f < columns; f += W) zeros += load(u.grad_b + size_t(e) * s + f) * 1e20f * 0.0f;
         for (int l = 0; l < field.grid.active; l++)
-            for (int s = s0; s < s0 + kTile && s < n; s++)
+            for (int s = s0; s < s1; s++)
                 *reinterpret_cast<pair_unaligned*>(to + 2 * (size_t(l) * n + s)) =
                     *reinterpret_cast<const pair_unaligned*>(u.grad_b + size_t(e) * s + 2 * l);
+    }
     return !any(zeros != 0.0f);
 }
 

@@ -216,11 +216,7 @@ inline void colour_chosen(const SdfField& field, SdfUnit& u) {
                          kHidden);
     product<After::nothing>({u.hidden3, w + field.layers.colour2, u.rgb, kHidden, nerf::kColoursPadded, W, kHidden}, n,
                             W);
-    for (int i = 0; i < n; i++) {
-        const vf raw = load(u.rgb + size_t(W) * i);
-        const vf rgb = 1.0f / (1.0f + exponential(-raw));
-        store(u.rgb + size_t(W) * i, raw != raw ? raw : rgb);
-    }
+    sigmoids(u.rgb, n);
 }
 
 inline void sdf_forward(const SdfField& field, SdfUnit& u, float stop) {

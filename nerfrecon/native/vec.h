@@ -33,6 +33,18 @@ typedef float pair __attribute__((vector_size(8), aligned(8), may_alias));
 typedef float pair_unaligned __attribute__((vector_size(8), aligned(4), may_alias));
 
 inline vf load(const float* p) { return *reinterpret_cast<const vf_unaligned*>(p); }
+// The first four of each of W / 4 rows of W.
+inline vf load_quarters(const float* p) {
+#if NERF_WIDTH == 16
+    const __m256 low = _mm256_set_m128(_mm_loadu_ps(p + W), _mm_loadu_ps(p));
+    const __m256 high = _mm256_set_m128(_mm_loadu_ps(p + 3 * W), _mm_loadu_ps(p + 2 * W));
+    return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+#elif NERF_WIDTH == 8
+    return (vf)_mm256_set_m128(_mm_loadu_ps(p + W), _mm_loadu_ps(p));
+#else
+    return load(p);
+#endif
+}
 inline void store(float* p, vf v) { *reinterpret_cast<vf_unaligned*>(p) = v; }
 inline vf splat(float x) { return vf{} + x; }
 // b where one of them is NaN. (GCC 12 warns of its own header where no mask is given.)
