@@ -265,18 +265,7 @@ inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     std::memcpy(tape, u.x, n * sizeof(float));
     std::memcpy(tape + n, u.y, n * sizeof(float));
     std::memcpy(tape + 2 * size_t(n), u.z, n * sizeof(float));
-    constexpr int kTile = 32;  // samples whose rows stay in the first cache while the levels are taken out of them
-    vf zeros = {};             // stays zero unless something is not finite or absurdly large
-    float* to = tape + 3 * size_t(n);
-    for (int s0 = 0; s0 < n; s0 += kTile) {
-        const int s1 = s0 + kTile < n ? s0 + kTile : n;
-        for (int s = s0; s < s1; s++)
-            for (int f = 0; f < columns; f += W) zeros += load(u.grad_b + size_t(e) * s + f) * 1e20f * 0.0f;
-        for (int l = 0; l < field.grid.active; l++)
-            for (int s = s0; s < s1; s++)
-                *reinterpret_cast<pair_unaligned*>(to + 2 * (size_t(l) * n + s)) =
-                    *reinterpret_cast<const pair_unaligned*>(u.grad_b + size_t(e) * s + 2 * l);
-    }
+    const vf zeros = write_levels(field.grid, u.grad_b, e, 0, n, columns, tape + 3 * size_t(n), n);
     return !any(zeros != 0.0f);
 }
 

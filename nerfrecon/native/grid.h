@@ -12,7 +12,23 @@ namespace {
 struct Corners {
     alignas(64) uint32_t row[8][W];
     alignas(64) float weight[8][W];
+    alignas(64) int32_t as_first[W];  // all bits where a lane's cell is that of the first of its four
+    bool one_cell(int j) const {      // of lanes j .. j + 3
+        uint64_t halves[2];
+        std::memcpy(halves, as_first + j, sizeof(halves));
+        return (halves[0] & halves[1]) == ~uint64_t(0);
+    }
 };
+
+inline vi first_of_four(vi a) {
+#if NERF_WIDTH == 16
+    return __builtin_shufflevector(a, a, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+#elif NERF_WIDTH == 8
+    return __builtin_shufflevector(a, a, 0, 0, 0, 0, 4, 4, 4, 4);
+#else
+    return __builtin_shufflevector(a, a, 0, 0, 0, 0);
+#endif
+}
 
 // Rows and trilinear weights of the 8 corners around W points; corner k has bit 0 for x, 1 for y, 2 for z.
 inline void corners(const nerf::Level& level, const float* x, const float* y, const float* z, Corners& out) {
@@ -38,6 +54,8 @@ inline void corners(const nerf::Level& level, const float* x, const float* y, co
         const uint32_t mask = level.entries - 1;  // a hashed level has a power of two entries
         for (int k = 0; k < 8; k++) row[k] = (vi)(((k & 1 ? x1 : x0) ^ (k & 2 ? y1 : y0) ^ (k & 4 ? z1 : z0)) & mask);
     }
+    const vi as_first = (ix == first_of_four(ix)) & (iy == first_of_four(iy)) & (iz == first_of_four(iz));
+    std::memcpy(out.as_first, &as_first, sizeof(vi));
     const vf gx = 1.0f - fx, gy = 1.0f - fy, gz = 1.0f - fz;
     const vf yz[4] = {gy * gz, fy * gz, gy * fz, fy * fz};
     for (int k = 0; k < 8; k++) {
@@ -69,16 +87,19 @@ inline double pair_at(const float* table, uint32_t row) {
     return *reinterpret_cast<const double_alias*>(table + 2 * size_t(row));
 }
 
-// Features of lanes j .. j + 3.
+inline eight twice(four w) { return __builtin_shufflevector(w, w, 0, 0, 1, 1, 2, 2, 3, 3); }
+
+// Features of lanes j .. j + 3, which on coarse levels often lie in one cell: they follow each other along a ray.
 inline eight interpolated(const float* table, const Corners& c, int j) {
     eight sum = {};
-    for (int k = 0; k < 8; k++) {
-        const uint32_t* row = c.row[k] + j;
-        const four w = *reinterpret_cast<const four*>(c.weight[k] + j);
-        const four_pairs rows = {pair_at(table, row[0]), pair_at(table, row[1]), pair_at(table, row[2]),
-                                 pair_at(table, row[3])};
-        sum += (eight)rows * __builtin_shufflevector(w, w, 0, 0, 1, 1, 2, 2, 3, 3);
-    }
+    const auto add = [&](int k, four_pairs rows) {
+        sum += (eight)rows * twice(*reinterpret_cast<const four*>(c.weight[k] + j));
+    };
+    const auto at = [&](int k, int i) { return pair_at(table, c.row[k][j + i]); };
+    if (c.one_cell(j))
+        for (int k = 0; k < 8; k++) add(k, four_pairs{at(k, 0), at(k, 0), at(k, 0), at(k, 0)});
+    else
+        for (int k = 0; k < 8; k++) add(k, four_pairs{at(k, 0), at(k, 1), at(k, 2), at(k, 3)});
     return sum;
 }
 
@@ -118,6 +139,24 @@ inline void encode(const nerf::Grid& grid, const float* x, const float* y, const
     if (grid.active * nerf::kFeatures < ld)
         for (int s = 0; s < n; s++)
             for (int f = grid.active * nerf::kFeatures; f < ld; f++) out[size_t(s) * ld + f] = 0.0f;
+}
+
+// Derivatives by the active levels' features, which begin at `place` in n rows of `columns`, level after level: those of
+// level l at to + 2 l stride. Zero where all are finite and none is absurdly large, otherwise not.
+inline vf write_levels(const nerf::Grid& grid, const float* rows, int ld, int place, int n, int columns, float* to,
+                       int stride) {
+    constexpr int kTile = 32;  // samples whose rows stay in the first cache while the levels are taken out of them
+    vf zeros = {};
+    for (int s0 = 0; s0 < n; s0 += kTile) {
+        const int s1 = s0 + kTile < n ? s0 + kTile : n;
+        for (int s = s0; s < s1; s++)
+            for (int c = 0; c < columns; c += W) zeros += load(rows + size_t(ld) * s + c) * 1e20f * 0.0f;
+        for (int l = 0; l < grid.active; l++)
+            for (int s = s0; s < s1; s++)
+                *reinterpret_cast<pair_unaligned*>(to + 2 * (size_t(l) * stride + s)) =
+                    *reinterpret_cast<const pair_unaligned*>(rows + size_t(ld) * s + place + 2 * l);
+    }
+    return zeros;
 }
 
 constexpr uint32_t kNear = 1u << 17;  // rows of a level whose gradient mostly stays in the second cache
