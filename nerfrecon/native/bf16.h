@@ -58,12 +58,9 @@ struct Half {
     uint16_t bits;
 };
 
-// W of them, in the low halves of the lanes.
-inline vu load_bits(const Half* p) {
-    return __builtin_convertvector(*reinterpret_cast<const half_width_unaligned*>(p), vu);
-}
-inline vu load_bits(const float* p) { return __builtin_convertvector(narrow(load(p)), vu); }
-inline vf load(const Half* p) { return (vf)(load_bits(p) << 16); }
+inline half_width load_halves(const Half* p) { return *reinterpret_cast<const half_width_unaligned*>(p); }
+inline half_width load_halves(const float* p) { return narrow(load(p)); }
+inline vf load(const Half* p) { return (vf)(__builtin_convertvector(load_halves(p), vu) << 16); }
 inline void store(Half* p, vf x) { *reinterpret_cast<half_width_unaligned*>(p) = narrow(x); }
 
 // In a Product of pairs `w` has pairs of rows: w[k][c] holds w[2k][c] and w[2k + 1][c], which is 0 beyond the last row.
@@ -148,6 +145,17 @@ void product(const PairProduct<In, Out, Mask>& p, int n, int columns) {
     }
 }
 
+inline vu interleaved(half_width even, half_width odd) {
+#if NERF_WIDTH == 16
+    return (vu)__builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25,
+                                       10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif NERF_WIDTH == 8
+    return (vu)__builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+    return (vu)__builtin_shufflevector(even, odd, 0, 4, 1, 5, 2, 6, 3, 7);
+#endif
+}
+
 // Rows of a tile, rounded, pairs of samples that follow each other; 0 beyond the last.
 struct SamplePairs {
     uint32_t pair[kSamples / 2 * kWidest];
@@ -156,8 +164,8 @@ struct SamplePairs {
     void fill(const In* x, int ld, int rows, int columns) {
         for (int s = 0; s < rows; s += 2, x += 2 * size_t(ld))
             for (int c = 0; c < columns; c += W) {
-                const vu odd = s + 1 < rows ? load_bits(x + ld + c) : vu{};
-                *reinterpret_cast<vu_unaligned*>(pair + s / 2 * kWidest + c) = load_bits(x + c) | odd << 16;
+                const half_width odd = s + 1 < rows ? load_halves(x + ld + c) : half_width{};
+                *reinterpret_cast<vu_unaligned*>(pair + s / 2 * kWidest + c) = interleaved(load_halves(x + c), odd);
             }
     }
 };
