@@ -49,7 +49,7 @@ from suite.report.table import Cell, Column, Table
 
 FIELD = DensityFieldOptions(grid=GridOptions(log2_table=17))
 SAMPLING = SamplingOptions(stop=0.0, update_every=100_000)
-SAMPLES, WARM_UP_STEPS, TURNS, STEPS_A_TURN = 32768, 192, 5, 2
+SAMPLES, WARM_UP_STEPS, TURNS, STEPS_A_TURN = 32768, 192, 10, 2
 DENSITY_MACS, COLOUR_MACS = 32 * 64 + 64 * 16, 16 * 64 + 64 * 64 + 64 * 3
 """Of a sample, forward. What the view direction adds to the first colour layer is counted once a ray."""
 VIEW_MACS = 16 * 64
