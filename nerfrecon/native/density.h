@@ -239,12 +239,15 @@ inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     product<After::where_positive>(Product{grad_a, Math::back(field, at.colour1), u.grad_b, kHidden, kHidden, kHidden,
                                            kHidden, nullptr, nullptr, 0, hidden2}, n, kHidden);
     std::memset(u.d_bias, 0, size_t(u.rays) * kHidden * sizeof(float));
+    vf sum[kHidden / W] = {};  // of samples that follow each other on a ray
     for (int s = 0; s < n; s++) {
-        float *sum = u.d_bias + size_t(kHidden) * u.ray[s], *row = u.grad_b + size_t(kHidden) * s;
+        const bool ends = s + 1 == n || u.ray[s + 1] != u.ray[s];
+        float* of_ray = u.d_bias + size_t(kHidden) * u.ray[s];
         for (int c = 0; c < kHidden; c += W) {
-            const vf d = load(row + c);
-            store(sum + c, load(sum + c) + d);
+            const vf d = load(u.grad_b + size_t(kHidden) * s + c);
             store(grad_a + size_t(kHidden) * s + c, d);
+            sum[c / W] += d;
+            if (ends) store(of_ray + c, load(of_ray + c) + sum[c / W]), sum[c / W] = vf{};
         }
     }
     Math::outer(Outer{grad_a, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);

@@ -80,6 +80,7 @@ inline void fetch(const float* table, const Corners& c) {
 typedef double double_alias __attribute__((may_alias));
 typedef double double_unaligned __attribute__((aligned(4), may_alias));
 typedef double four_pairs __attribute__((vector_size(32)));
+typedef double four_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float eight __attribute__((vector_size(32)));
 typedef float four __attribute__((vector_size(16), may_alias));
 
@@ -151,10 +152,15 @@ inline vf write_levels(const nerf::Grid& grid, const float* rows, int ld, int pl
         const int s1 = s0 + kTile < n ? s0 + kTile : n;
         for (int s = s0; s < s1; s++)
             for (int c = 0; c < columns; c += W) zeros += load(rows + size_t(ld) * s + c) * 1e20f * 0.0f;
-        for (int l = 0; l < grid.active; l++)
-            for (int s = s0; s < s1; s++)
-                *reinterpret_cast<pair_unaligned*>(to + 2 * (size_t(l) * stride + s)) =
-                    *reinterpret_cast<const pair_unaligned*>(rows + size_t(ld) * s + place + 2 * l);
+        for (int l = 0; l < grid.active; l++) {
+            const float* from = rows + place + 2 * l;
+            float* level = to + 2 * size_t(l) * stride;
+            const auto at = [&](int s) { return *reinterpret_cast<const double_unaligned*>(from + size_t(ld) * s); };
+            int s = s0;
+            for (; s + 4 <= s1; s += 4)
+                *reinterpret_cast<four_unaligned*>(level + 2 * s) = four_pairs{at(s), at(s + 1), at(s + 2), at(s + 3)};
+            for (; s < s1; s++) *reinterpret_cast<double_unaligned*>(level + 2 * s) = at(s);
+        }
     }
     return zeros;
 }
