@@ -90,19 +90,31 @@ inline double pair_at(const float* table, uint32_t row) {
 
 inline eight twice(four w) { return __builtin_shufflevector(w, w, 0, 0, 1, 1, 2, 2, 3, 3); }
 
-// Features of lanes j .. j + 3, which on coarse levels often lie in one cell: they follow each other along a ray.
-inline eight interpolated(const float* table, const Corners& c, int j) {
+// Features of `count` lanes from j on, at most 4, to rows of `ld`.
+#if NERF_WIDTH > 4
+inline void interpolate(const float* table, const Corners& c, int j, int count, float* to, int ld) {
     eight sum = {};
     const auto add = [&](int k, four_pairs rows) {
         sum += (eight)rows * twice(*reinterpret_cast<const four*>(c.weight[k] + j));
     };
     const auto at = [&](int k, int i) { return pair_at(table, c.row[k][j + i]); };
-    if (c.one_cell(j))
+    if (c.one_cell(j))  // on coarse levels often: the points follow each other along a ray
         for (int k = 0; k < 8; k++) add(k, four_pairs{at(k, 0), at(k, 0), at(k, 0), at(k, 0)});
     else
         for (int k = 0; k < 8; k++) add(k, four_pairs{at(k, 0), at(k, 1), at(k, 2), at(k, 3)});
-    return sum;
+    const four_pairs found = (four_pairs)sum;
+    for (int i = 0; i < count; i++) *reinterpret_cast<double_unaligned*>(to + size_t(i) * ld) = found[i];
 }
+#else
+inline void interpolate(const float* table, const Corners& c, int j, int count, float* to, int ld) {
+    for (int i = j; i < j + count; i++, to += ld) {
+        pair sum = {0.0f, 0.0f};
+        for (int k = 0; k < 8; k++)
+            sum += *reinterpret_cast<const pair*>(table + 2 * size_t(c.row[k][i])) * c.weight[k][i];
+        *reinterpret_cast<pair_unaligned*>(to) = sum;
+    }
+}
+#endif
 
 // The features of the active levels, level after level, so that one is in the cache for many points; rows are asked
 // for across levels. `out` is (n, ld).
@@ -126,11 +138,8 @@ inline void encode_levels(const nerf::Grid& grid, const float* x, const float* y
             ask();
             const Corners& c = ring[used++ % kRing];
             float* to = out + size_t(s) * ld + nerf::kFeatures * l;
-            for (int j = 0; j < W && s + j < n; j += 4) {
-                const four_pairs found = (four_pairs)interpolated(table, c, j);
-                for (int i = 0; i < 4 && s + j + i < n; i++)
-                    *reinterpret_cast<double_unaligned*>(to + size_t(j + i) * ld) = found[i];
-            }
+            for (int j = 0; j < W && s + j < n; j += 4)
+                interpolate(table, c, j, n - s - j < 4 ? n - s - j : 4, to + size_t(j) * ld, ld);
         }
     }
 }
