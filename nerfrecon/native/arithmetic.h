@@ -11,9 +11,10 @@ namespace {
 
 struct Fp32 {
     static constexpr const char* name = "fp32";
+    using Stored = float;  // hidden layers and derivatives by them
     static const float* forward(const nerf::Field& field, size_t layer) { return field.packed + layer; }
     static const float* back(const nerf::Field& field, size_t layer) { return field.weights + layer; }
-    static void outer(const Outer& p, int n, int rows, int columns) { ::outer(p, n, rows, columns); }
+    static void outer(const PlainOuter& p, int n, int rows, int columns) { ::outer(p, n, rows, columns); }
     // A layer of (rows, columns) at `layer`, as `forward` and `back` want it; rows are filled up with zeros.
     static void pack(nerf::Field& field, size_t layer, int rows, int columns, int filled) {
         const float* w = field.weights + layer;
@@ -30,9 +31,13 @@ struct Bf16 {
 #else
     static constexpr const char* name = "bf16 emulated";
 #endif
+    using Stored = Half;
     static const uint32_t* forward(const nerf::Field& field, size_t layer) { return field.pairs + layer / 2; }
     static const uint32_t* back(const nerf::Field& field, size_t layer) { return field.back_pairs + layer / 2; }
-    static void outer(const Outer& p, int n, int rows, int columns) { outer_in_pairs(p, n, rows, columns); }
+    template <class D, class In>
+    static void outer(const Outer<D, In>& p, int n, int rows, int columns) {
+        outer_in_pairs(p, n, rows, columns);
+    }
     static void pack(nerf::Field& field, size_t layer, int rows, int columns, int filled) {
         const float* w = field.weights + layer;
         const auto at = [&](int o, int i) { return o < rows ? w[size_t(o) * columns + i] : 0.0f; };

@@ -29,17 +29,23 @@ inline vf absorbed(vf x, vf transmitted) {
     return x < 0.2f ? series : 1.0f - transmitted;
 }
 
+// Rows of a buffer of hidden values from sample `from` on, as `Math` keeps them.
+template <class Math>
+inline typename Math::Stored* hidden_rows(float* buffer, int from = 0) {
+    return reinterpret_cast<typename Math::Stored*>(buffer) + size_t(from) * kHidden;
+}
+
 // Layers 0 and 1 at samples from .. from + n - 1, and their density.
 template <class Math>
 inline void evaluate_density(const Field& field, Unit& u, int from, int n) {
     const int e = field.layers.encoded, inner = field.grid.active * nerf::kFeatures;
     float* encoded = u.encoded + size_t(from) * e;
-    float* hidden = u.hidden1 + size_t(from) * kHidden;
+    auto* hidden = hidden_rows<Math>(u.hidden1, from);
     float* outputs = u.outputs + size_t(from) * kOutputs;
     encode(field.grid, u.x + from, u.y + from, u.z + from, n, encoded, e);
     const auto *w0 = Math::forward(field, field.layers.density0), *w1 = Math::forward(field, field.layers.density1);
-    product<After::relu>({encoded, w0, hidden, e, kHidden, kHidden, inner}, n, kHidden);
-    product<After::nothing>({hidden, w1, outputs, kHidden, kOutputs, kOutputs, kHidden}, n, kOutputs);
+    product<After::relu>(Product{encoded, w0, hidden, e, kHidden, kHidden, inner}, n, kHidden);
+    product<After::nothing>(Product{hidden, w1, outputs, kHidden, kOutputs, kOutputs, kHidden}, n, kOutputs);
     for (int s = 0; s < n; s++) u.sigma[from + s] = outputs[size_t(s) * kOutputs];
     for (int s = 0; s < n; s += W) {
         const vf o = load(u.sigma + from + s);
@@ -48,12 +54,14 @@ inline void evaluate_density(const Field& field, Unit& u, int from, int n) {
     }
 }
 
+template <class Math>
 inline void move_sample(const Field& field, Unit& u, int to, int from) {
     const int e = field.layers.encoded;
     u.x[to] = u.x[from], u.y[to] = u.y[from], u.z[to] = u.z[from];
     u.ts[to] = u.ts[from], u.dts[to] = u.dts[from], u.sigma[to] = u.sigma[from], u.ray[to] = u.ray[from];
     std::memcpy(u.encoded + size_t(to) * e, u.encoded + size_t(from) * e, e * sizeof(float));
-    std::memcpy(u.hidden1 + size_t(to) * kHidden, u.hidden1 + size_t(from) * kHidden, kHidden * sizeof(float));
+    std::memcpy(hidden_rows<Math>(u.hidden1, to), hidden_rows<Math>(u.hidden1, from),
+                kHidden * sizeof(typename Math::Stored));
     std::memcpy(u.outputs + size_t(to) * kOutputs, u.outputs + size_t(from) * kOutputs, kOutputs * sizeof(float));
 }
 
@@ -101,7 +109,7 @@ inline void march_through(const Field& field, Unit& u, float stop) {
             float thickness = u.rest[r];
             int j = 0;
             for (; j < take && !(thickness > end); j++, write++) {
-                if (write != read + j) move_sample(field, u, write, read + j);
+                if (write != read + j) move_sample<Math>(field, u, write, read + j);
                 u.through[write] = thickness;
                 thickness += u.sigma[write] * u.dts[write];
             }
@@ -121,6 +129,17 @@ inline void march_through(const Field& field, Unit& u, float stop) {
     for (int r = 0; r < u.rays; r += W) store(u.rest + r, exponential(-load(u.rest + r)));
 }
 
+// Sigmoids of n colours, each the first of a row of W: W / 4 rows fill a vector. Rows up to a multiple are written.
+inline void sigmoids(float* rows, int n) {
+    for (int s = 0; s < n; s += W / 4) {
+        float* at = rows + size_t(W) * s;
+        const vf raw = load_quarters(at), colour = 1.0f / (1.0f + exponential(-raw));
+        alignas(vf) float out[W];
+        store(out, raw != raw ? raw : colour);
+        for (int j = 0; j < W / 4; j++) std::memcpy(at + W * j, out + 4 * j, 4 * sizeof(float));
+    }
+}
+
 // Colour of the kept samples. What the view direction adds to the first layer is computed once a ray.
 template <class Math>
 inline void colour_samples(const Field& field, Unit& u) {
@@ -132,19 +151,16 @@ inline void colour_samples(const Field& field, Unit& u) {
         }
         harmonics(u.direction + 3 * r, u.harmonics + nerf::kHarmonics * r);
     }
-    product<After::nothing>({u.harmonics, Math::forward(field, at.colour0 + kOutputs * kHidden), u.bias,
-                             nerf::kHarmonics, kHidden, kHidden, nerf::kHarmonics}, u.rays, kHidden);
-    product<After::relu>({u.outputs, Math::forward(field, at.colour0), u.hidden2, kOutputs, kHidden, kHidden, kOutputs,
-                          u.bias, u.ray, kHidden}, u.kept, kHidden);
-    product<After::relu>({u.hidden2, Math::forward(field, at.colour1), u.hidden3, kHidden, kHidden, kHidden, kHidden},
-                         u.kept, kHidden);
-    product<After::nothing>({u.hidden3, Math::forward(field, at.colour2), u.rgb, kHidden, nerf::kColoursPadded, W,
-                             kHidden}, u.kept, W);
-    for (int s = 0; s < u.kept; s++) {
-        const vf raw = load(u.rgb + size_t(W) * s);
-        const vf rgb = 1.0f / (1.0f + exponential(-raw));
-        store(u.rgb + size_t(W) * s, raw != raw ? raw : rgb);
-    }
+    auto *hidden2 = hidden_rows<Math>(u.hidden2), *hidden3 = hidden_rows<Math>(u.hidden3);
+    product<After::nothing>(Product{u.harmonics, Math::forward(field, at.colour0 + kOutputs * kHidden), u.bias,
+                                    nerf::kHarmonics, kHidden, kHidden, nerf::kHarmonics}, u.rays, kHidden);
+    product<After::relu>(Product{u.outputs, Math::forward(field, at.colour0), hidden2, kOutputs, kHidden, kHidden,
+                                 kOutputs, u.bias, u.ray, kHidden}, u.kept, kHidden);
+    product<After::relu>(Product{hidden2, Math::forward(field, at.colour1), hidden3, kHidden, kHidden, kHidden,
+                                 kHidden}, u.kept, kHidden);
+    product<After::nothing>(Product{hidden3, Math::forward(field, at.colour2), u.rgb, kHidden, nerf::kColoursPadded, W,
+                                    kHidden}, u.kept, W);
+    sigmoids(u.rgb, u.kept);
 }
 
 inline void composite(Unit& u) {
@@ -213,46 +229,46 @@ inline bool backward(const Field& field, Unit& u, float* grad, float* tape) {
     const nerf::Layers& at = field.layers;
     const int n = u.kept, e = at.encoded;
     composite_backward(u);
-    // Colour MLP. grad_c: (n, W) colours, then (n, 16); grad_a, grad_b: (n, 64).
-    Math::outer({u.grad_c, u.hidden3, grad + at.colour2, W, kHidden, kHidden}, n, nerf::kColours, kHidden);
-    product<After::where_positive>({u.grad_c, Math::back(field, at.colour2), u.grad_a, W, kHidden, kHidden, nerf::kColours,
-                                    nullptr, nullptr, 0, u.hidden3}, n, kHidden);
-    Math::outer({u.grad_a, u.hidden2, grad + at.colour1, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
-    product<After::where_positive>({u.grad_a, Math::back(field, at.colour1), u.grad_b, kHidden, kHidden, kHidden, kHidden,
-                                    nullptr, nullptr, 0, u.hidden2}, n, kHidden);
-    Math::outer({u.grad_b, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
+    auto *hidden1 = hidden_rows<Math>(u.hidden1), *hidden2 = hidden_rows<Math>(u.hidden2),
+         *hidden3 = hidden_rows<Math>(u.hidden3), *grad_a = hidden_rows<Math>(u.grad_a);
+    // Colour MLP. grad_c: (n, W) colours, then (n, 16); grad_a, grad_b: (n, 64), grad_b in fp32 to be summed.
+    Math::outer(Outer{u.grad_c, hidden3, grad + at.colour2, W, kHidden, kHidden}, n, nerf::kColours, kHidden);
+    product<After::where_positive>(Product{u.grad_c, Math::back(field, at.colour2), grad_a, W, kHidden, kHidden,
+                                           nerf::kColours, nullptr, nullptr, 0, hidden3}, n, kHidden);
+    Math::outer(Outer{grad_a, hidden2, grad + at.colour1, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
+    product<After::where_positive>(Product{grad_a, Math::back(field, at.colour1), u.grad_b, kHidden, kHidden, kHidden,
+                                           kHidden, nullptr, nullptr, 0, hidden2}, n, kHidden);
     std::memset(u.d_bias, 0, size_t(u.rays) * kHidden * sizeof(float));
+    vf sum[kHidden / W] = {};  // of samples that follow each other on a ray
     for (int s = 0; s < n; s++) {
-        float* sum = u.d_bias + size_t(kHidden) * u.ray[s];
-        for (int c = 0; c < kHidden; c += W) store(sum + c, load(sum + c) + load(u.grad_b + size_t(kHidden) * s + c));
+        const bool ends = s + 1 == n || u.ray[s + 1] != u.ray[s];
+        float* of_ray = u.d_bias + size_t(kHidden) * u.ray[s];
+        for (int c = 0; c < kHidden; c += W) {
+            const vf d = load(u.grad_b + size_t(kHidden) * s + c);
+            store(grad_a + size_t(kHidden) * s + c, d);
+            sum[c / W] += d;
+            if (ends) store(of_ray + c, load(of_ray + c) + sum[c / W]), sum[c / W] = vf{};
+        }
     }
-    Math::outer({u.d_bias, u.harmonics, grad + at.colour0 + kOutputs, kHidden, nerf::kHarmonics, nerf::kColourIn},
+    Math::outer(Outer{grad_a, u.outputs, grad + at.colour0, kHidden, kOutputs, nerf::kColourIn}, n, kHidden, kOutputs);
+    Math::outer(Outer{u.d_bias, u.harmonics, grad + at.colour0 + kOutputs, kHidden, nerf::kHarmonics, nerf::kColourIn},
                 u.rays, kHidden, nerf::kHarmonics);
-    product<After::nothing>({u.grad_b, Math::back(field, at.colour0), u.grad_c, kHidden, nerf::kColourIn, kOutputs,
-                             kHidden}, n, kOutputs);
+    product<After::nothing>(Product{grad_a, Math::back(field, at.colour0), u.grad_c, kHidden, nerf::kColourIn, kOutputs,
+                                    kHidden}, n, kOutputs);
     // Density MLP.
     for (int s = 0; s < n; s++) u.grad_c[size_t(kOutputs) * s] += u.d_sigma[s];
-    Math::outer({u.grad_c, u.hidden1, grad + at.density1, kOutputs, kHidden, kHidden}, n, kOutputs, kHidden);
-    product<After::where_positive>({u.grad_c, Math::back(field, at.density1), u.grad_a, kOutputs, kHidden, kHidden,
-                                    kOutputs, nullptr, nullptr, 0, u.hidden1}, n, kHidden);
+    Math::outer(Outer{u.grad_c, hidden1, grad + at.density1, kOutputs, kHidden, kHidden}, n, kOutputs, kHidden);
+    product<After::where_positive>(Product{u.grad_c, Math::back(field, at.density1), grad_a, kOutputs, kHidden, kHidden,
+                                           kOutputs, nullptr, nullptr, 0, hidden1}, n, kHidden);
     const int features = field.grid.active * nerf::kFeatures, columns = (features + W - 1) / W * W;
-    Math::outer({u.grad_a, u.encoded, grad + at.density0, kHidden, e, e}, n, kHidden, columns);
-    product<After::nothing>({u.grad_a, Math::back(field, at.density0), u.grad_b, kHidden, e, e, kHidden}, n, columns);
+    Math::outer(Outer{grad_a, u.encoded, grad + at.density0, kHidden, e, e}, n, kHidden, columns);
+    product<After::nothing>(Product{grad_a, Math::back(field, at.density0), u.grad_b, kHidden, e, e, kHidden}, n,
+                            columns);
     // The tape: level after level, so that each can be replayed alone.
     std::memcpy(tape, u.x, n * sizeof(float));
     std::memcpy(tape + n, u.y, n * sizeof(float));
     std::memcpy(tape + 2 * size_t(n), u.z, n * sizeof(float));
-    vf zeros = {};  // stays zero unless something is not finite or absurdly large
-    for (int s = 0; s < n; s++)
-        for (int f = 0; f < columns; f += W) {
-            const vf g = load(u.grad_b + size_t(e) * s + f);
-            zeros += g * 1e20f * 0.0f;
-        }
-    float* to = tape + 3 * size_t(n);
-    for (int l = 0; l < field.grid.active; l++)
-        for (int s = 0; s < n; s++, to += 2)
-            *reinterpret_cast<pair_unaligned*>(to) =
-                *reinterpret_cast<const pair_unaligned*>(u.grad_b + size_t(e) * s + 2 * l);
+    const vf zeros = write_levels(field.grid, u.grad_b, e, 0, n, columns, tape + 3 * size_t(n), n);
     return !any(zeros != 0.0f);
 }
 

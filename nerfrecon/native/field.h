@@ -82,7 +82,7 @@ struct Unit {
     // Scratch, per kept sample.
     int* ray;
     float *x, *y, *z, *ts, *dts, *sigma, *through, *weight, *d_sigma;
-    float *encoded, *hidden1, *outputs, *hidden2, *hidden3, *rgb;
+    float *encoded, *hidden1, *outputs, *hidden2, *hidden3, *rgb;  // hidden rows as the arithmetic keeps them
     float *grad_a, *grad_b, *grad_c;
 };
 

@@ -26,9 +26,9 @@ void density_of_points(const Field& field, Unit& u, int n) { evaluate_density<Ma
 
 void layer(Field& field, const float* x, const float* d, int n, float* y, float* d_x, float* d_w) {
     const size_t at = field.layers.colour1;
-    product<After::nothing>({x, Math::forward(field, at), y, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
-    product<After::nothing>({d, Math::back(field, at), d_x, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
-    Math::outer({d, x, d_w, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
+    product<After::nothing>(Product{x, Math::forward(field, at), y, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
+    product<After::nothing>(Product{d, Math::back(field, at), d_x, kHidden, kHidden, kHidden, kHidden}, n, kHidden);
+    Math::outer(Outer{d, x, d_w, kHidden, kHidden, kHidden}, n, kHidden, kHidden);
 }
 
 void exponentials(const float* x, float* out, int n) {

@@ -6,13 +6,37 @@
 
 namespace nerf {
 
+namespace {
+
+// t += step until t >= far, at least once, rounded as if one by one; t >= 0. Between two powers of two every sum moves
+// by the same number of last places, unless it falls on a tie: there many are taken at once, exactly.
+float stepped(float t, float step, float far) {
+    t += step;
+    while (t < far) {
+        uint32_t bits;
+        std::memcpy(&bits, &t, 4);
+        bits = (bits & 0x7f800000u) + 0x00800000u;
+        float power;  // of two, the next
+        std::memcpy(&power, &bits, 4);
+        const float moved = (t + step) - t, place = power * 0x1p-24f;
+        const float many = (std::min(far, power) - t) / moved - 2.0f;
+        if (many >= 1.0f && 2 * std::fabs(step - moved) != place && many < 1e6f) t += float(int(many)) * moved;
+        t += step;
+    }
+    return t;
+}
+
+}  // namespace
+
 Occupancy::Occupancy(int resolution)
     : n_(resolution),
       blocks_((resolution + 3) / 4),
+      regions_((resolution + 15) / 16),
       values_(size_t(n_) * n_ * n_),
       allowed_(values_.size()),
       on_(values_.size()),
-      block_on_(size_t(blocks_) * blocks_ * blocks_) {
+      block_on_(size_t(blocks_) * blocks_ * blocks_),
+      region_on_(size_t(regions_) * regions_ * regions_) {
     std::memset(allowed_.data(), 1, cells());
     std::memset(on_.data(), 1, cells());
     summarise();
@@ -30,6 +54,7 @@ void Occupancy::set_on(const uint8_t* on) {
 
 void Occupancy::summarise() {
     std::fill(block_on_.begin(), block_on_.end(), 0);
+    std::fill(region_on_.begin(), region_on_.end(), 0);
     count_on_ = 0;
     const uint8_t* cell = on_.data();
     for (int z = 0; z < n_; z++)
@@ -40,6 +65,10 @@ void Occupancy::summarise() {
                 count_on_ += *cell;
             }
         }
+    const uint64_t* block = block_on_.data();
+    for (int z = 0; z < blocks_; z++)
+        for (int y = 0; y < blocks_; y++)
+            for (int x = 0; x < blocks_; x++) region_on_[region(x >> 2, y >> 2, z >> 2)] |= *block++ != 0;
 }
 
 bool Occupancy::enters(const Ray& ray, const March& march, float jitter, float& t, float& exit) const {
@@ -62,6 +91,7 @@ int Occupancy::march(const Ray& ray, const March& march, float jitter, float* ts
     const float *o = ray.origin, *d = ray.direction;
     float inverse[3];
     for (int i = 0; i < 3; i++) inverse[i] = 1.0f / (std::fabs(d[i]) < 1e-9f ? 1e-9f : d[i]);
+    const float cell_size = 1.0f / float(n_);
     int count = 0;
     while (t < exit && count < march.most_samples) {
         int cell[3];
@@ -77,17 +107,20 @@ int Occupancy::march(const Ray& ray, const March& march, float jitter, float* ts
             t += dt;
             continue;
         }
-        // Over the empty cell, or the empty block, without leaving the lattice. Stopping a hair early is safe:
-        // the next point is looked up again.
-        const int shift = block ? 0 : 2;
+        // Over the empty cell, block or region, without leaving the lattice. Stopping a hair early is safe: the next
+        // point is looked up again.
+        const int shift = block ? 0 : region_on_[region(cell[0] >> 4, cell[1] >> 4, cell[2] >> 4)] ? 2 : 4;
         float far = exit;
         for (int i = 0; i < 3; i++) {
             const int side = ((cell[i] >> shift) + (d[i] > 0)) << shift;
-            far = std::min(far, (float(side) / float(n_) - o[i]) * inverse[i]);
+            far = std::min(far, (float(side) * cell_size - o[i]) * inverse[i]);
         }
         far -= 1e-5f;
-        do t += std::max(t * march.cone, march.step);
-        while (t < far);
+        if (march.cone > 0)
+            do t += std::max(t * march.cone, march.step);
+            while (t < far);
+        else
+            t = stepped(t, march.step, far);
     }
     return count;
 }

@@ -39,11 +39,13 @@ class Occupancy {
    private:
     bool enters(const Ray&, const March&, float jitter, float& t, float& exit) const;
     void summarise();
-    int n_, blocks_;                 // cells and blocks of 4 x 4 x 4 cells a side
+    size_t region(int x, int y, int z) const { return (size_t(z) * regions_ + y) * regions_ + x; }
+    int n_, blocks_, regions_;       // cells, blocks of 4 x 4 x 4 cells, and regions of 4 x 4 x 4 blocks a side
     size_t count_on_ = 0;
     Array<float> values_;
     Array<uint8_t> allowed_, on_;    // one byte a cell
     std::vector<uint64_t> block_on_; // one bit a cell, one word a block
+    std::vector<uint8_t> region_on_; // whether any cell of the region is on
 };
 
 }  // namespace nerf

@@ -22,7 +22,8 @@ typedef float v8 __attribute__((vector_size(32)));
 typedef float v16 __attribute__((vector_size(64)));
 typedef float pair __attribute__((vector_size(8), may_alias));
 
-// The sums are of use to somebody.
+// The value is of use to somebody, and not known: equal chains of sums would be computed once for all, and one that
+// does not move not at all.
 #if defined(NERF_X86)
 #define NERF_KEEP(v) asm volatile("" : "+x"(v))
 #elif defined(__aarch64__)
@@ -34,7 +35,10 @@ typedef float pair __attribute__((vector_size(8), may_alias));
 #define NERF_MULTIPLY_ADDS(name, vector, isa)                                                        \
     NERF_FOR(isa) double name(long rounds) {                                                         \
         vector sum[kChains], a = vector{} + 0.999999f, b = vector{} + 1e-6f;                         \
-        for (int k = 0; k < kChains; k++) sum[k] = vector{} + float(k);                              \
+        _Pragma("GCC unroll 12") for (int k = 0; k < kChains; k++) {                                 \
+            sum[k] = vector{} + float(k);                                                            \
+            NERF_KEEP(sum[k]);                                                                       \
+        }                                                                                            \
         for (long i = 0; i < rounds; i++) {                                                          \
             _Pragma("GCC unroll 12") for (int k = 0; k < kChains; k++) sum[k] = sum[k] * a + b;      \
         }                                                                                            \
@@ -54,7 +58,11 @@ NERF_MULTIPLY_ADDS(on_portable, v4, "")
 #if defined(NERF_AVX512BF16)
 // Two multiply-adds a lane.
 NERF_FOR("avx512f,avx512bf16") double on_avx512bf16(long rounds) {
-    v16 sum[kChains] = {};
+    v16 sum[kChains];
+    _Pragma("GCC unroll 12") for (int k = 0; k < kChains; k++) {
+        sum[k] = v16{} + float(k);
+        NERF_KEEP(sum[k]);
+    }
     __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = a;  // ones
     NERF_KEEP(a);
     NERF_KEEP(b);

@@ -24,7 +24,7 @@ inline int padded_columns(const SdfField& field) { return (used_columns(field) +
 // Network inputs of n points: [2x - 1, 1, grid], zeros up to a multiple of W.
 inline void encode_places(const SdfField& field, const float* x, const float* y, const float* z, int n, float* out) {
     const int e = field.layers.encoded, used = used_columns(field), padded = padded_columns(field);
-    for (int l = 0; l < field.grid.active; l++) encode_level(field.grid, l, x, y, z, n, out + nerf::kPlace, e);
+    encode_levels(field.grid, x, y, z, n, out + nerf::kPlace, e);
     for (int s = 0; s < n; s++) {
         float* row = out + size_t(e) * s;
         row[0] = 2.0f * x[s] - 1.0f, row[1] = 2.0f * y[s] - 1.0f, row[2] = 2.0f * z[s] - 1.0f, row[3] = 1.0f;
@@ -216,11 +216,7 @@ inline void colour_chosen(const SdfField& field, SdfUnit& u) {
                          kHidden);
     product<After::nothing>({u.hidden3, w + field.layers.colour2, u.rgb, kHidden, nerf::kColoursPadded, W, kHidden}, n,
                             W);
-    for (int i = 0; i < n; i++) {
-        const vf raw = load(u.rgb + size_t(W) * i);
-        const vf rgb = 1.0f / (1.0f + exponential(-raw));
-        store(u.rgb + size_t(W) * i, raw != raw ? raw : rgb);
-    }
+    sigmoids(u.rgb, n);
 }
 
 inline void sdf_forward(const SdfField& field, SdfUnit& u, float stop) {

@@ -160,19 +160,10 @@ inline bool write_tape(const SdfField& field, const SdfUnit& u, float* tape) {
         std::memcpy(tape + size_t(all) * c, from[c][0], n * sizeof(float));
         std::memcpy(tape + size_t(all) * c + n, from[c][1], m * sizeof(float));
     }
-    vf zeros = {};
     const int columns = padded_columns(field);
-    for (int s = 0; s < all; s++) {
-        const float* row = s < n ? u.grad_b + size_t(e) * s : u.corner_grad_b + size_t(e) * (s - n);
-        for (int f = 0; f < columns; f += W) zeros += load(row + f) * 1e20f * 0.0f;
-    }
     float* to = tape + 3 * size_t(all);
-    for (int l = 0; l < field.grid.active; l++)
-        for (int s = 0; s < all; s++, to += 2) {
-            const float* row = s < n ? u.grad_b + size_t(e) * s : u.corner_grad_b + size_t(e) * (s - n);
-            *reinterpret_cast<pair_unaligned*>(to) =
-                *reinterpret_cast<const pair_unaligned*>(row + nerf::kPlace + 2 * l);
-        }
+    const vf zeros = write_levels(field.grid, u.grad_b, e, nerf::kPlace, n, columns, to, all) +
+                     write_levels(field.grid, u.corner_grad_b, e, nerf::kPlace, m, columns, to + 2 * size_t(n), all);
     return !any(zeros != 0.0f);
 }
 

@@ -46,6 +46,7 @@ class PixelRays : public Rays {
         } else {
             const Pixel p = pixel(ray);
             if (!p.usable) return -1;
+            __builtin_prefetch(p.view->pixels + p.at * p.view->channels);  // `seen` would wait for it
             out = pixel_ray(p.view->camera, p.u, p.v);
         }
         return occupancy_.march(out, s_.march(), random.uniform(Draw::jitter), t, dt);

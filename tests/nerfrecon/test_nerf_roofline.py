@@ -10,7 +10,7 @@ import pytest
 native = pytest.importorskip("nerfrecon.native._native", reason="the native core is not built")
 
 
-@pytest.mark.parametrize("isa", native.runnable())
+@pytest.mark.parametrize("isa", sorted({*native.runnable(), *native.runnable(bf16=True)}))
 def test_multiply_adds_are_counted_and_made(isa: str):
     few, many = 20_000, 800_000
     counted = [native.multiply_adds(isa, rounds) for rounds in (few, many)]
@@ -19,6 +19,17 @@ def test_multiply_adds_are_counted_and_made(isa: str):
     assert seconds[1] > 8 * seconds[0]  # 40 times as many; the machine is busy with other things, too
     rates = [count / time_s for count, time_s in zip(counted, seconds, strict=True)]
     assert all(1e7 < rate < 1e13 for rate in rates)
+
+
+@pytest.mark.skipif("avx512bf16" not in native.runnable(bf16=True), reason="no AVX-512-BF16 here")
+def test_pairs_are_at_most_twice_as_fast():
+    """A compiler that sees equal chains of sums computes one of them, and the count is of all."""
+    rounds = 800_000
+    pairs, single = (
+        native.multiply_adds(isa, rounds) / best_s(lambda isa=isa: native.multiply_adds(isa, rounds))
+        for isa in ("avx512bf16", "avx512")
+    )
+    assert pairs < 3 * single
 
 
 def test_an_instruction_set_that_is_not_there_is_an_error():
