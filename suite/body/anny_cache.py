@@ -115,8 +115,8 @@ def _computed() -> dict[str, np.ndarray]:
         lambda: Anny(rig=RIG, topology=TOPOLOGY, pose_parameterization="local-ref", skinning_method="lbs"),
     ]
     with torch.no_grad():
-        for step in track(steps, "Computing the body model, once on this machine, for minutes"):
-            model = step()
+        what = "Computing the body model, once on this machine, for minutes"
+        model = [step() for step in track(steps, what)][-1]
         weights = np.zeros((len(model.template_vertices), model.bone_count), np.float32)
         places = model.vertex_bone_indices.numpy()
         np.add.at(weights, (np.arange(len(places))[:, None], places), model.vertex_bone_weights.numpy())

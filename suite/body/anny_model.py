@@ -21,9 +21,9 @@ from suite.body.parts import PART_NAMES, parts_of_vertices
 _ORDER = ("race", "gender", "age", "muscle", "weight", "height", "proportions", "cupsize", "firmness")
 _NEUTRAL = 0.5  # of what a BodyShape does not name
 _RACES = 3
-_LANDMARKS: dict[str, Landmark] = {"cervicale": (857, 856, 0.35), "sacrale": (4179, 4172, 0.27)}
-"""Picked on the template: where the nape leaves the shoulders (.862 of the stature) and the loins end over
-the cleft (.589 of it)."""
+_LANDMARKS: dict[str, Landmark] = {"cervicale": (857, 856, 0.15), "sacrale": (4179, 4172, 0.8)}
+"""Picked on the template: where the nape leaves the shoulders (.861 of the stature) and the loins end over
+the cleft (.596 of it)."""
 
 
 def load_anny() -> Body:
