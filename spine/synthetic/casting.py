@@ -36,7 +36,7 @@ class Caster:
             self._tensor(np.ascontiguousarray(faces, np.uint32)),
         )
 
-    def cast(self, start_mm: Float[np.ndarray, "*rays 3"], direction: Float[np.ndarray, "*rays 3"]) -> Hits:
+    def cast(self, start_mm: Float[np.ndarray, "*rays 3"], direction: Float[np.ndarray, "... 3"]) -> Hits:
         """Rays from points along unit directions (or one direction for all)."""
         shape = start_mm.shape[:-1]
         rays = np.empty((*shape, 6), np.float32)

@@ -15,22 +15,22 @@ import numpy as np
 from jaxtyping import Float
 
 from spine.chain import SpinePose, SpineTemplate
-from spine.heightmap import HeightMap, filled
+from spine.heightmap import HeightMap
 from spine.measure.angles import L5, S1, T1, T12, axial_rotation_deg, coronal_tilt_deg, sagittal_tilt_deg
 from spine.measure.coronal import cobb_from_tilts
 from spine.synthetic.config import CurveType, SubjectConfig
 from spine.synthetic.person import RestingPerson, draw_person
 from spine.synthetic.person_mesh import PersonMesh
-from spine.synthetic.posture import Posture, moved, sample_posture
+from spine.synthetic.posture import moved, sample_posture
 from spine.synthetic.relief import MARKER_HEIGHT_MM, marker_places
-from spine.synthetic.skin import ABOVE_MM, BELOW_MM, HALF_WIDTH_MM, relief_of
-from spine.synthetic.skin_line import HIGHEST, SkinLine, backwards, lay_skin_line
+from spine.synthetic.seen import line_on_skin, seen_from_behind
+from spine.synthetic.skin import relief_of
+from spine.synthetic.skin_line import lay_skin_line
 from spine.synthetic.trunk import bent, trunk_course
 from suite.geometry.mesh import Mesh
 
 _ATTEMPTS = 50
-_FACING, _MARKER_FACING = 0.17, 0.5  # least cosine of skin that is seen, and that a marker sticks to
-_HIDDEN_MM = -260.0  # skin so far before the base is that of another side
+_MARKER_FACING = 0.5  # least cosine of skin that a marker sticks to
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def simulate_subject(seed: int, config: SubjectConfig | None = None) -> Simulate
     )
 
     def visible(x: float, y: float) -> bool:
-        hit = bare.from_behind(np.array([x, y]))
-        return bool(hit.face >= 0 and hit.normal[2] > _MARKER_FACING)
+        hit = bare.from_behind(np.array([[x, y]]))
+        return bool(hit.face[0] >= 0 and hit.normal[0, 2] > _MARKER_FACING)
 
     marker_xy = marker_places(rng, config, relief.grid, visible)
     standing = np.column_stack([marker_xy, bare.from_behind(marker_xy).distance_mm])
@@ -209,42 +209,3 @@ def person_of(person: RestingPerson) -> PersonFigures:
     """What is told about who it is."""
     shape = person.shape
     return PersonFigures(person.age_years, shape.gender, shape.weight, shape.muscle, person.stature_mm)
-
-
-def line_on_skin(config: SubjectConfig, posture: Posture, planned: SkinLine, body: PersonMesh) -> SkinLine:
-    """The spinous line as the skin has it: skin points where rays from the vertebrae leave the body."""
-    T = posture.T_body_vertebra
-    d = backwards(T, config.skin_direction)
-    far = 2 * planned.skin_to_centre_mm.max() + 200.0
-    hits = body.caster.cast(T[:, :3, 3] + far * d, -d)
-    hit = hits.face >= 0
-    L = np.where(hit, far - np.where(hit, hits.distance_mm, 0.0), planned.skin_to_centre_mm)
-    points = T[:, :3, 3] + L[:, None] * d
-    # The line goes through the skin points; between them it keeps the course that was planned.
-    from scipy.interpolate import CubicSpline
-
-    levels = np.arange(S1 if config.skin_direction == "horizontal" else L5, HIGHEST - 1, -1)
-    y = points[levels, 1]
-    ends = [planned.base_mm[1] - 40.0, *y, y[-1] + 40.0]
-    off = CubicSpline(ends, [0.0, *(points[levels, 0] - planned.xz(y)[:, 0]), 0.0])
-
-    def xz(at: np.ndarray) -> np.ndarray:
-        at = np.asarray(at, np.float64)
-        x = planned.xz(at)[..., 0] + np.where((at > ends[0]) & (at < ends[-1]), off(at), 0.0)
-        return np.stack([x, body.from_behind(np.stack([x, at], axis=-1)).distance_mm], axis=-1)
-
-    base, vp = (np.insert(xz(at[1]), 1, at[1]) for at in (planned.base_mm, planned.vp_mm))
-    return SkinLine(L, points, base, vp, xz)
-
-
-def seen_from_behind(body: PersonMesh, trunk_mm: float, step_mm: float) -> HeightMap:
-    """The back as a viewer far behind sees it, on a grid; skin that turns away counts as not seen."""
-    scale = trunk_mm / 420
-    n = round(HALF_WIDTH_MM * max(scale, 0.9) / step_mm)
-    x = np.arange(-n, n + 1) * step_mm
-    rows = np.arange(-round(BELOW_MM * scale / step_mm), round((trunk_mm + ABOVE_MM * scale) / step_mm) + 1)
-    y = rows * step_mm
-    hits = body.from_behind(np.stack(np.meshgrid(x, y), axis=-1))
-    z = np.where(hits.face >= 0, hits.distance_mm, np.nan)
-    seen = np.isfinite(z) & (hits.normal[..., 2] > _FACING) & (z > _HIDDEN_MM)
-    return HeightMap(x, y, filled(np.where(seen, z, np.nan)), seen)
