@@ -116,6 +116,8 @@ class ArmPose:
     aside_deg: tuple[float, float] = (12.0, 12.0)
     forwards_deg: tuple[float, float] = (0.0, 0.0)
     elbow_deg: tuple[float, float] = (10.0, 10.0)
+    dropped_deg: float = 6.0
+    """How far the shoulders hang: models are built with the arms lifted."""
 
     def pose(self, person: ShapedBody) -> BodyPose:
         """Turns of the bones that bring it about on this person."""
@@ -123,9 +125,10 @@ class ArmPose:
         for k, side in enumerate("LR"):
             upper, lower = (joints[bones.index(f"{bone}.{side}")] for bone in ("upperarm01", "lowerarm01"))
             now = np.degrees(np.arctan2(abs(lower[0] - upper[0]), upper[2] - lower[2]))
-            lowered = (1.0, -1.0)[k] * (now - self.aside_deg[k])
-            down = so3_exp(np.radians([0.0, lowered, 0.0]))
+            sign = (1.0, -1.0)[k]
+            down = so3_exp(np.radians([0.0, sign * (now - self.aside_deg[k] - self.dropped_deg), 0.0]))
             up = so3_exp(np.radians([-self.forwards_deg[k], 0.0, 0.0]))
+            turns[f"clavicle.{side}"] = (0.0, sign * self.dropped_deg, 0.0)
             turns[f"upperarm01.{side}"] = tuple(np.degrees(so3_log(up @ down)).tolist())
             turns[f"lowerarm01.{side}"] = (-self.elbow_deg[k], 0.0, 0.0)
         return BodyPose(turns)
@@ -138,7 +141,7 @@ def _arm_pose(rng: np.random.Generator, config: SubjectConfig) -> ArmPose:
         forwards = tuple(rng.uniform(-6, 12, 2).tolist())
     else:
         forwards = tuple((rng.uniform(35, 60) + rng.normal(size=2) * 4).tolist())
-    return ArmPose(aside, forwards, tuple(rng.uniform(-5, 15, 2).tolist()))
+    return ArmPose(aside, forwards, tuple(rng.uniform(-5, 15, 2).tolist()), rng.uniform(2, 9))
 
 
 @functools.lru_cache(maxsize=4)

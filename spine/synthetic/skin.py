@@ -25,7 +25,7 @@ STEP_MM = 3.0
 BELOW_MM, ABOVE_MM, HALF_WIDTH_MM = 85.0, 75.0, 215.0
 """How far the relief reaches beyond base, VP and line, for a trunk of 420 mm."""
 _AT_U = (-0.1, 0.08, 0.3, 0.5, 0.7, 0.85, 0.97, 1.1)
-_BODY_LACKS_MM = np.array([0.0, 0.5, 1.5, 0.0, -3.0, 0.0, 6.0, 2.0])
+_BODY_LACKS_MM = np.array([0.0, 0.5, 2.5, 0.5, -3.0, 1.5, 7.0, 2.0])
 """Depth of the valley at these heights that bodies lack (or have too much of) against real backs: medians of
 cross-sections of public scans."""
 _FADE_MM = 35.0  # over which it ends
