@@ -30,6 +30,17 @@ class PersonMesh:
     def caster(self) -> Caster:
         return Caster(self.vertices_mm, self.faces)
 
+    @cached_property
+    def normals(self) -> Float[np.ndarray, "n 3"]:
+        """Directions the skin looks in at the vertices, not of unit length: faces count by their area."""
+        corners = self.vertices_mm[self.faces]
+        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        out = np.zeros_like(self.vertices_mm)
+        for k in range(3):
+            for axis in range(3):
+                out[:, axis] += np.bincount(self.faces[:, k], cross[:, axis], len(out))
+        return out
+
     def from_behind(self, xy_mm: Float[np.ndarray, "*k 2"]) -> Hits:
         """Level rays forwards through places (x, y); `distance_mm` is z, -inf where there is nobody."""
         start = np.concatenate([xy_mm, np.full((*xy_mm.shape[:-1], 1), _FAR_MM)], axis=-1)
