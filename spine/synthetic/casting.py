@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -29,7 +30,7 @@ class Caster:
             import open3d as o3d
         except ImportError as error:
             raise BackendUnavailable("open3d", str(error), "pip install 'vision-suite[spine]'") from None
-        self._tensor = o3d.core.Tensor
+        self._tensor: Any = o3d.core.Tensor  # its stubs know no arrays
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(
             self._tensor(np.ascontiguousarray(vertices_mm, np.float32)),

@@ -28,7 +28,9 @@ _AGE_YEARS = (1.0, 7.0, 10.0, 13.0, 16.0, 19.0, 90.0)
 _AGE_FIGURE = ((0.0, 0.29, 0.36, 0.5, 0.63, 0.667, 1.0), (0.0, 0.32, 0.44, 0.6, 0.65, 0.667, 1.0))
 """Figures at which the free body is as tall as boys and girls of these ages: it grows evenly until 25."""
 _ARMS = ("upper_arm", "forearm", "hand")
-_ABREAST_MM = 4.0  # a vertex so near to the plane of symmetry lies on the mid-line
+_ABREAST_MM = (0.5, 2.0, 5.0)
+"""A vertex so near to the plane of symmetry lies on the mid-line: the first width that finds enough."""
+_LEAST_MIDLINE = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +182,9 @@ def _midline(
 ) -> Int[np.ndarray, " k"]:
     """Vertices in the plane of symmetry that are seen from behind, from the buttocks to the skull."""
     u = (vertices[:, 1] - base_y) / trunk
-    middle = np.flatnonzero((np.abs(vertices[:, 0]) < _ABREAST_MM / 8) & (u > -0.3) & (u < 1.3))
+    back = (u > -0.3) & (u < 1.3)
+    near = [np.flatnonzero(back & (np.abs(vertices[:, 0]) < width)) for width in _ABREAST_MM]
+    middle = next((found for found in near if len(found) > _LEAST_MIDLINE), near[-1])
     start = vertices[middle] + [0.0, 0.0, 2000.0]
     hit = Caster(vertices, faces).cast(start, np.array([0.0, 0.0, -1.0])).distance_mm
     seen: Bool[np.ndarray, " k"] = np.abs(hit - 2000.0) < 1.5

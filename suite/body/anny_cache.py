@@ -66,8 +66,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Keep arrays with their hash; the file is there whole or not at all."""
+    held: dict[str, Any] = {**arrays, _HASH: np.array(content_hash(arrays))}
     with atomic_write(path) as out:
-        np.savez(out, **{**arrays, _HASH: np.array(content_hash(arrays))})
+        np.savez(out, **held)
 
 
 def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
