@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
 
 _Matrix = Any  # scipy.sparse: its types differ from release to release
 
@@ -36,6 +35,8 @@ def finer_skin(
     n_vertices: int, faces: Int[np.ndarray, "m 3"], chosen: list[Bool[np.ndarray, " m"]]
 ) -> FinerSkin:
     """The faces chosen for a first, second, ... subdivision (each a subset of all coarse faces)."""
+    from scipy import sparse
+
     faces = np.asarray(faces, np.int64)
     skin = FinerSkin(sparse.identity(n_vertices, format="csr"), faces, np.arange(len(faces)))
     for which in chosen:
@@ -46,6 +47,8 @@ def finer_skin(
 
 def _subdivided(n: int, faces: np.ndarray, chosen: np.ndarray) -> tuple[_Matrix, np.ndarray, np.ndarray]:
     """One step: weights (n_new, n), faces, and the face that each comes from."""
+    from scipy import sparse
+
     start, end = faces, np.roll(faces, -1, axis=1)  # edge k of a face runs from corner k to k + 1
     opposite = np.roll(faces, 1, axis=1)
     key = np.minimum(start, end) * n + np.maximum(start, end)
@@ -87,6 +90,8 @@ def _subdivided(n: int, faces: np.ndarray, chosen: np.ndarray) -> tuple[_Matrix,
 
 def _even_weights(n: int, faces: np.ndarray, chosen: np.ndarray) -> _Matrix:
     """Old vertices: Loop's weights inside the chosen part, themselves elsewhere."""
+    from scipy import sparse
+
     every = np.bincount(faces.ravel(), minlength=n)
     inside = (np.bincount(faces[chosen].ravel(), minlength=n) == every) & (every > 2)
     # On a closed surface a vertex has as many neighbours as faces; each is met twice.
@@ -110,6 +115,8 @@ def _odd_weights(
     smooth: np.ndarray,
 ) -> _Matrix:
     """New vertices on the split edges."""
+    from scipy import sparse
+
     row = np.full(len(edges), -1)
     row[split] = np.arange(len(split))
     ends = np.where(smooth[split], 3 / 8, 1 / 2)
