@@ -47,6 +47,11 @@ class PersonMesh:
         hits = self.caster.cast(start, np.array([0.0, 0.0, -1.0]))
         return Hits(_FAR_MM - hits.distance_mm, hits.face, hits.normal, hits.weights)
 
+    def part_behind(self, xy_mm: Float[np.ndarray, "k 2"]) -> Int[np.ndarray, " k"]:
+        """The part of the body that a viewer behind sees at places (x, y); that of a corner of the face."""
+        face = self.from_behind(xy_mm).face
+        return np.where(face >= 0, self.part[self.faces[face, 0]], MARKER_PART)
+
     def moved(self, by_mm: Float[np.ndarray, " 3"]) -> PersonMesh:
         return PersonMesh(self.vertices_mm + by_mm, self.faces, self.part, self.at_rest_mm)
 
