@@ -1,4 +1,4 @@
-"""A simulated back through a stereo depth camera: exact depth by ray casting, then the errors of disparity.
+"""A simulated person through a stereo depth camera: exact depth by ray casting, then the errors of disparity.
 
 Disparity d = f B / z (f focal length in px, B baseline) is what a stereo camera measures; an error of
 `subpixel` px in it makes sigma_z = z^2 subpixel / (f B), the law of the RealSense D400 tuning guide (subpixel
@@ -10,17 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from scipy.ndimage import gaussian_filter, map_coordinates
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter
 
+from spine.synthetic.render import render
 from spine.synthetic.scan import FACING_BACK
 from spine.synthetic.subject import SimulatedSubject
 from suite.data.rgbd import RgbdFrame
 from suite.geometry.camera import PinholeCamera
-
-_STEPS = 12
-SKIN_RGB = np.array([224.0, 172.0, 140.0])
-MARKER_RGB = np.array([40.0, 80.0, 200.0])
 
 
 @dataclass(frozen=True)
@@ -71,36 +68,10 @@ def exact_depth(
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w 2"]]:
     """Depth (m, NaN beside the body) of every pixel, and the x, y of the body frame (mm) it shows.
 
-    T_camera_body in m. Each ray meets the height map by fixed-point steps along it. `breath_mm` lifts the
-    thorax.
+    T_camera_body in m; `breath_mm` lifts the thorax.
     """
-    skin = subject.skin
-    R, t = T_camera_body[:3, :3], T_camera_body[:3, 3] * 1000
-    eye = -R.T @ t
-    depth = np.full((camera.height, camera.width), np.nan)
-    place = np.full((camera.height, camera.width, 2), np.nan)
-    rows, columns = _window(subject, camera, R, t)
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return depth, place
-    u, v = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
-    ray = np.empty((len(v), len(u), 3))
-    ray[..., 0], ray[..., 1], ray[..., 2] = (
-        (u - camera.cx) / camera.fx,
-        ((v - camera.cy) / camera.fy)[:, None],
-        1,
-    )
-    ray = ray @ R  # in the body frame; its parameter is the depth
-    along = np.full(ray.shape[:2], t[2] + R[2] @ [0, subject.vp_mm[1] / 2, 0])
-    for _ in range(_STEPS):
-        x, y = eye[0] + along * ray[..., 0], eye[1] + along * ray[..., 1]
-        z = skin.sample(x, y) + (breath_mm * _thorax(subject, y) if breath_mm else 0.0)
-        along = 0.3 * along + 0.7 * (z - eye[2]) / ray[..., 2]
-    x, y = eye[0] + along * ray[..., 0], eye[1] + along * ray[..., 1]
-    hit = skin.is_observed(x, y)
-    hit &= np.abs(skin.sample(x, y) - (eye[2] + along * ray[..., 2])) < 2.0 + abs(breath_mm)
-    depth[rows, columns] = np.where(hit, along / 1000, np.nan)
-    place[rows, columns] = np.where(hit[..., None], np.stack([x, y], axis=-1), np.nan)
-    return depth, place
+    view = render(subject, camera, T_camera_body, breath_mm, color=False)
+    return view.depth_m, view.place_mm
 
 
 class DepthErrors:
@@ -180,45 +151,6 @@ def depth_frame(
 ) -> RgbdFrame:
     """One frame of depth and colour, from `distance_m` behind the back or with a given T_camera_body (m)."""
     T = camera_behind(subject, distance_m) if T_camera_body is None else T_camera_body
-    depth, place = exact_depth(subject, camera.camera, T)
-    noisy = DepthErrors(camera, rng)(depth, background_m)
-    return RgbdFrame(noisy.astype(np.float32), shaded(subject, place), camera.camera, 0.0, -T[:3, 1])
-
-
-def shaded(subject: SimulatedSubject, place_mm: Float[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Colour of the skin lit from above, with its markers in blue; dark where there is no body."""
-    skin = subject.skin
-    zy, zx = np.gradient(skin.z_mm, skin.spacing_mm)
-    light = (0.55 * zx * 0.3 - 0.35 * zy + 0.87) / np.sqrt(1 + zx**2 + zy**2)
-    body: Bool[np.ndarray, "h w"] = np.isfinite(place_mm[..., 0])
-    x, y = place_mm[body].T
-    cells = np.stack([(y - skin.y_mm[0]) / skin.spacing_mm, (x - skin.x_mm[0]) / skin.spacing_mm])
-    tone = np.clip(map_coordinates(light, cells, order=1, mode="nearest"), 0.15, 1.05)[:, None]
-    paint = np.broadcast_to(SKIN_RGB, (len(x), 3)).copy()
-    for marker in subject.markers_mm:
-        paint[(x - marker[0]) ** 2 + (y - marker[1]) ** 2 < 6.0**2] = MARKER_RGB
-    color = np.full((*body.shape, 3), 30, np.uint8)
-    color[body] = np.clip(paint * tone, 0, 255).astype(np.uint8)
-    return color
-
-
-def _thorax(subject: SimulatedSubject, y: np.ndarray) -> np.ndarray:
-    """Share of the thorax' breathing that the skin at height y makes."""
-    return np.exp(-0.5 * ((y / subject.vp_mm[1] - 0.68) / 0.2) ** 2)
-
-
-def _window(
-    subject: SimulatedSubject, camera: PinholeCamera, R: np.ndarray, t: np.ndarray
-) -> tuple[slice, slice]:
-    """Rows and columns of the image in which the body may lie."""
-    skin = subject.skin
-    low, high = (f(skin.z_mm[skin.observed]) for f in (np.min, np.max))
-    ends = [(skin.x_mm[0], skin.x_mm[-1]), (skin.y_mm[0], skin.y_mm[-1]), (low, high)]
-    corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
-    pixel = camera.project(corners @ R.T + t)
-    if np.isnan(pixel).any():
-        return slice(0, camera.height), slice(0, camera.width)
-    (left, top), (right, bottom) = np.floor(pixel.min(0)).astype(int), np.ceil(pixel.max(0)).astype(int)
-    return slice(max(top, 0), min(bottom + 1, camera.height)), slice(
-        max(left, 0), min(right + 1, camera.width)
-    )
+    view = render(subject, camera.camera, T, walled=background_m is not None)
+    noisy = DepthErrors(camera, rng)(view.depth_m, background_m)
+    return RgbdFrame(noisy.astype(np.float32), view.color, camera.camera, 0.0, -T[:3, 1])

@@ -47,10 +47,26 @@ class CurveShares(Config):
 
 class SubjectConfig(Config):
     """Ranges of simulated people; lengths in mm are for a trunk of 420 mm and grow with it, unless said
-    otherwise."""
+    otherwise. Figures of the body run from 0 to 1 as those of `suite.body.BodyShape`."""
 
-    trunk_length_mm: Spread = (435.0, 33.0)
-    """Height of the trunk from the base mid-point to VP."""
+    body: str | None = None
+    """A licensed file of the SMPL family in place of the free body."""
+    age_years: Interval = (7.0, 70.0)
+    """Ages (uniform) of those who are not drawn as adolescents."""
+    adolescent_share: float = 0.5
+    """Share of people drawn at an age at which scoliosis is looked for."""
+    adolescent_years: Interval = (10.0, 18.0)
+    """Which ages these are (uniform)."""
+    female_share: float = 0.6
+    """Share of women and girls."""
+    body_weight: Spread = (0.46, 0.2)
+    """From thin (0) to heavy (1), middling .5."""
+    body_muscle: Spread = (0.45, 0.15)
+    """Muscle of the whole body."""
+    body_height: Spread = (0.37, 0.12)
+    """Stature; that of usual people of their age is about 1/3."""
+    body_proportions: Spread = (0.5, 0.2)
+    """From ideal proportions (0) to uncommon ones (1)."""
     curves: CurveShares = CurveShares()
     """Mix of coronal patterns."""
     cobb_max_deg: float = 55.0
@@ -92,25 +108,22 @@ class SubjectConfig(Config):
     hump_at_line: Interval = (0.0, 1.2)
     """Additional turn of the skin within about 25 mm of the line, as a share of the hump's own: the columns
     of muscle stand on the transverse processes and turn with them."""
-    furrow: Interval = (0.2, 2.2)
-    """Depth of the furrow over the spinous processes, 1 = middling."""
+    furrow: Interval = (-0.5, 1.5)
+    """Depth of the furrow over the spinous processes beyond the body's own; below 0 it is filled up."""
     furrow_offset_mm: Interval = (0.5, 4.0)
     """How far the furrow wanders off the spinous processes."""
-    muscle: Interval = (0.0, 2.2)
-    """Prominence of the columns of muscle beside the spine."""
-    valley: Spread = (1.0, 0.5)
-    """Depth of the broad valley between shoulder blades and between the columns."""
+    muscle: Interval = (-0.6, 1.4)
+    """Prominence of the columns of muscle beside the spine, beyond the body's own."""
+    valley_mm: Spread = (0.0, 4.0)
+    """Depth of the broad valley between shoulder blades and between the columns, beyond the body's own."""
     scapula_mm: Interval = (1.0, 14.0)
     """Prominence of the shoulder blades' medial border."""
-    build: Spread = (1.0, 0.07)
-    """Width of the trunk."""
-    waist: Spread = (0.83, 0.06)
-    """Width of the waist over that of the hips."""
-    depth_mm: Spread = (98.0, 12.0)
-    """How far the sides of the trunk lie in front of the back."""
     trunk_follows_spine: Interval = (0.2, 1.1)
     """How far the outline shifts to the side with the spine (1: as much)."""
-    soft_tissue_mm: Interval = (0.4, 2.6)
+    trunk_tilts_with_spine: Interval = (0.2, 1.0)
+    """How far ribs and shoulders tilt with the spine, as a share of what they would without muscles that
+    level them."""
+    soft_tissue_mm: Interval = (0.3, 2.0)
     """Random unevenness of the skin, standard deviation; not scaled."""
     waist_fold_share: float = 0.35
     """Share of people with a skin fold above the hip, on the concave side."""

@@ -38,6 +38,11 @@ class SmoothField:
         b = np.multiply.outer(self._fx, x)
         return np.sqrt(2 / WAVES) * (np.cos(a) @ np.cos(b) - np.sin(a) @ np.sin(b))
 
+    def at(self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The same sample at single places."""
+        phase = np.multiply.outer(y, self._fy) + np.multiply.outer(x, self._fx) + self._phase
+        return np.sqrt(2 / WAVES) * np.cos(phase).sum(-1)
+
 
 def draw(rng: np.random.Generator, spread: tuple[float, float]) -> float:
     """A normal number of this mean and standard deviation, cut off at 2.5 standard deviations."""

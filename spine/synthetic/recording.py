@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from spine.synthetic.camera import DepthCamera, DepthErrors, camera_behind, exact_depth, shaded
+from spine.synthetic.camera import DepthCamera, DepthErrors, camera_behind
 from spine.synthetic.random_curves import smooth_curve
+from spine.synthetic.render import render, thorax_share
 from spine.synthetic.subject import SimulatedSubject
 from suite.data.rgbd import RecordingInfo, RgbdFrame, write_recording
 from suite.data.sampling import depth_at
@@ -98,7 +99,8 @@ def record(
     )
     room = room or (None if background_m is None else Room(background_m))
     around = None if room is None else room.depth(camera.camera, T[0])
-    person, errors = Swaying(subject, camera.camera, T[0], color), DepthErrors(camera, rng)
+    person = Swaying(subject, camera.camera, T[0], color, walled=around is not None)
+    errors = DepthErrors(camera, rng)
 
     def frames() -> Iterator[RgbdFrame]:
         for i, breath in enumerate(breaths_mm(n_frames, breath_mm, breath_phase, fps)):
@@ -120,14 +122,15 @@ class Swaying:
         camera: PinholeCamera,
         T_camera_body: Float[np.ndarray, "4 4"],
         color: bool = True,
+        walled: bool = False,
     ) -> None:
         self._camera, self._first = camera, T_camera_body
         m = _MARGIN
         self._wide = PinholeCamera(camera.width + 2 * m, camera.height + 2 * m, camera.fx, camera.fy,
                                    camera.cx + m, camera.cy + m)  # fmt: skip
-        self._depth, place = exact_depth(subject, self._wide, T_camera_body)
-        self._rise = T_camera_body[2, 2] / 1000 * thorax_share(place[..., 1] / subject.vp_mm[1])
-        self._color = shaded(subject, place) if color else None
+        view = render(subject, self._wide, T_camera_body, color=color, walled=walled)
+        self._depth, self._color = view.depth_m, view.color
+        self._rise = T_camera_body[2, 2] / 1000 * thorax_share(view.place_mm[..., 1] / subject.vp_mm[1])
         rows, columns = np.nonzero(np.isfinite(self._depth))
         self._window = slice(0, 0), slice(0, 0)
         if len(rows):
@@ -140,7 +143,9 @@ class Swaying:
         """Exact depth (m, NaN beside the body) and colour of the person from here."""
         camera, wide = self._camera, self._wide
         depth = np.full((camera.height, camera.width), np.nan)
-        color = None if self._color is None else np.full((*depth.shape, 3), self._color.min(), np.uint8)
+        color = None if self._color is None else np.empty((*depth.shape, 3), np.uint8)
+        if color is not None and self._color is not None:
+            color[:] = self._color[_MARGIN:-_MARGIN, :1]  # at the very side there is the wall, or nothing
         rows, columns = self._window
         u, v = np.arange(camera.width)[columns], np.arange(camera.height)[rows, None]
         shape = (v.size, u.size)
@@ -163,11 +168,6 @@ class Swaying:
             column, row = column.clip(0, wide.width - 1), row.clip(0, wide.height - 1)
             color[rows, columns] = self._color[row, column].reshape(*shape, 3)
         return depth, color
-
-
-def thorax_share(u: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Share of the thorax' breathing that the skin makes at height u (0 base, 1 VP)."""
-    return np.exp(-0.5 * ((u - 0.68) / 0.2) ** 2)
 
 
 def breaths_mm(n_frames: int, breath_mm: float, phase: float, fps: float) -> Float[np.ndarray, " n"]:

@@ -1,24 +1,24 @@
-"""What stands at a place of the back: shoulder blades, buttocks, dimples, a fold at the waist, arms, markers.
+"""What stands at a place of the back: shoulder blades, dimples, a fold at the waist, markers.
 
 Every part takes the grid of `spine.synthetic.skin` and gives heights (mm) to add to the skin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from spine.synthetic.config import SubjectConfig
-from spine.synthetic.random_curves import course
 
 if TYPE_CHECKING:
     from spine.synthetic.skin import Grid
 
+Visible = Callable[[float, float], bool]
 MARKER_HEIGHT_MM, MARKER_FREE_MM = 3.0, 14.0
 _HIGHEST_BLADE_MM = 16.0
-_SOFT_MM = 6.0  # over which arm and trunk run into each other
 
 
 def scapulae(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Float[np.ndarray, "ny nx"]:
@@ -47,20 +47,6 @@ def scapulae(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Float[
         window = 0.35 * height * _rise((at - 8) / 12) * _rise((105 - at) / 14)
         ridge = 0.80 + side * lift + 0.06 * np.clip(at, 0, 110) / 90
         z[rows] += window * np.exp(-0.5 * ((u[:, None] - ridge) / 0.025) ** 2)
-    return z
-
-
-def buttocks(rng: np.random.Generator, g: Grid) -> Float[np.ndarray, "ny nx"]:
-    """Two mounds below the base with the cleft between them."""
-    height, wide = rng.uniform(8, 22) * g.scale, rng.uniform(20, 32) * g.scale
-    depth = rng.uniform(4, 12)
-    z = np.zeros_like(g.o)
-    rows = slice(0, int(np.searchsorted(g.u, 0.04)))
-    u, o2 = g.u[rows], g.o[rows] ** 2
-    mounds = height * course((-0.30, 1.0), (-0.17, 0.7), (-0.06, 0.16), (0.04, 0.0))(u)
-    cleft = depth * course((-0.25, 1.0), (-0.15, 0.7), (-0.05, 0.0))(u)
-    z[rows] = mounds[:, None] * (1 - np.exp(-0.5 * o2 / wide**2))
-    z[rows] += cleft[:, None] * (1 - np.exp(-0.5 * o2 / (9 * g.scale) ** 2))
     return z
 
 
@@ -94,61 +80,24 @@ def waist_fold(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Floa
     return z
 
 
-def with_arms(
-    rng: np.random.Generator,
-    config: SubjectConfig,
-    g: Grid,
-    z: Float[np.ndarray, "ny nx"],
-    visible: Bool[np.ndarray, "ny nx"],
-) -> tuple[Float[np.ndarray, "ny nx"], Bool[np.ndarray, "ny nx"]]:
-    """The skin with upper arms hanging beside the trunk, and what of both is seen."""
-    if rng.uniform() >= config.arm_share:
-        return z, visible
-    z, visible = z.copy(), visible.copy()
-    spread = np.radians(rng.uniform(4, 20))
-    thick, thin, out = (
-        rng.uniform(46, 54),
-        rng.uniform(34, 40),
-        rng.uniform(130, 145),
-    )  # deltoid, elbow, joint
-    joint_u, ends = rng.uniform(0.86, 0.89), rng.uniform(0.3, 0.5)
-    joint_x, joint_z = (np.interp(joint_u, g.u, row) for row in (g.centre_x, g.line[:, 2]))
-    down = (joint_u - g.u[:, None]) * 420
-    for side in (-1, 1):
-        aside = side * (g.x[None, :] - joint_x) / g.scale - out
-        along = np.clip(down * np.cos(spread) + aside * np.sin(spread), 0, None)
-        away = np.hypot(aside - along * np.sin(spread), down - along * np.cos(spread))
-        radius = thick + (thin - thick) * np.clip(along / 160, 0, 1)
-        height = np.sqrt(np.clip(1 - (away / radius) ** 2, 1e-9, None)) - 1
-        arm = joint_z + (radius * height - 40 - 0.05 * along) * g.scale
-        seen = (away < 0.96 * radius) & (g.u > ends)[:, None]
-        both, alone = seen & visible, seen & ~visible
-        z[both] = _SOFT_MM * np.logaddexp(z[both] / _SOFT_MM, arm[both] / _SOFT_MM)
-        z[alone] = arm[alone]
-        visible |= seen
-    return z, visible
-
-
-def markers(
-    rng: np.random.Generator, config: SubjectConfig, g: Grid, visible: Bool[np.ndarray, "ny nx"]
-) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, "ny nx"]]:
-    """Half-balls stuck to the skin away from the line: where they are (x, y), and their relief."""
-    z, places = np.zeros_like(g.o), []
+def marker_places(
+    rng: np.random.Generator, config: SubjectConfig, g: Grid, visible: Visible
+) -> Float[np.ndarray, "m 2"]:
+    """Where half-balls stick to the skin (x, y), away from the line and from each other; `visible` says of
+    places whether a viewer behind sees skin there."""
+    places: list[tuple[float, float]] = []
     wanted = rng.integers(2, 10) if rng.uniform() < config.marker_share else 0
     trunk = 420 * g.scale
     for _ in range(4 * wanted):
         x, y = rng.uniform(-110, 110) * g.scale, rng.uniform(0.02, 0.98) * trunk
         row, column = np.abs(g.y - y).argmin(), np.abs(g.x - x).argmin()
         apart = [np.hypot(x - a, y - b) for a, b in places]
-        if abs(g.o[row, column]) < MARKER_FREE_MM or not visible[row, column] or min(apart, default=99) < 40:
+        if abs(g.o[row, column]) < MARKER_FREE_MM or min(apart, default=99) < 40 or not visible(x, y):
             continue
-        rows, columns = slice(max(row - 8, 0), row + 9), slice(max(column - 8, 0), column + 9)
-        r2 = ((g.x[None, columns] - x) ** 2 + (g.y[rows, None] - y) ** 2) / 5.5**2
-        z[rows, columns] += MARKER_HEIGHT_MM * np.exp(-r2)
         places.append((x, y))
         if len(places) == wanted:
             break
-    return np.array(places, np.float64).reshape(-1, 2), z
+    return np.array(places, np.float64).reshape(-1, 2)
 
 
 def _rise(t: np.ndarray) -> np.ndarray:

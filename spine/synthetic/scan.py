@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from spine.synthetic.random_curves import SmoothField
 from spine.synthetic.subject import SimulatedSubject
+from suite.body.parts import PART_NAMES
 from suite.config import Config
 from suite.errors import BadInput
 from suite.geometry.mesh import PointCloud
@@ -21,6 +22,10 @@ from suite.geometry.rotations import so3_exp
 
 FACING_BACK = np.diag([1.0, -1.0, -1.0])
 """Axes of a camera that looks straight at the back, as rows in the body frame."""
+
+
+_LOST_ARMS = ((), ("forearm", "hand"), ("upper_arm", "forearm", "hand"))
+_ARMPIT_U = 0.74  # height of the armpits over that of VP
 
 
 class ScanConfig(Config):
@@ -42,6 +47,9 @@ class ScanConfig(Config):
     """How far the scan reaches below the base mid-point (uniform), where clothes begin."""
     above_vp_mm: tuple[float, float] = (15.0, 70.0)
     """How far it reaches above VP (uniform), where hair begins."""
+    arms: tuple[float, float, float] = (0.34, 0.33, 0.33)
+    """How often arms that hang beside the trunk are seen whole, down to the elbow, or not at all below the
+    armpit: scanners and people who crop scans differ."""
     holes: int = 5
     """Largest number of holes."""
     hole_mm: tuple[float, float] = (3.0, 9.0)
@@ -115,6 +123,7 @@ class _Limits:
     low_mm: float
     high_mm: float
     steepest_cos: float
+    lost_parts: tuple[str, ...]
     holes: Float[np.ndarray, "k 3"]
 
     @classmethod
@@ -126,6 +135,7 @@ class _Limits:
             -rng.uniform(*config.below_base_mm),
             float(subject.vp_mm[1]) + rng.uniform(*config.above_vp_mm),
             float(np.cos(np.radians(rng.uniform(*config.grazing_deg)))),
+            _LOST_ARMS[int(rng.choice(3, p=np.array(config.arms) / sum(config.arms)))],
             holes,
         )
 
@@ -133,6 +143,11 @@ class _Limits:
         x, y, _ = points.T
         keep = (y > self.low_mm) & (y < self.high_mm)
         keep &= _facing(subject, points, eye) > self.steepest_cos
+        if self.lost_parts:
+            below = np.flatnonzero(keep & (y < _ARMPIT_U * subject.vp_mm[1]))
+            part = subject.body.part_behind(points[below, :2])
+            lost = [PART_NAMES.index(name) for name in self.lost_parts]
+            keep[below[np.isin(part, lost)]] = False
         for hole_x, hole_y, radius in self.holes:
             keep &= (x - hole_x) ** 2 + (y - hole_y) ** 2 > radius**2
         return keep

@@ -1,10 +1,10 @@
-"""The skin of a back as a height field over its spinous line.
+"""What the skin of a back has beyond the body model: the furrow over the spine, valley and columns of muscle
+beside it, shoulder blades, dimples, folds and unevenness, as heights above the bent body.
 
-In every row of the map the skin is the line's z plus a cross-section F(o) that vanishes on the line (o =
-lateral distance from it): the roundness of the trunk, the rotation of the thorax or loins with its vertebrae,
-the valley between shoulder blades and columns of muscle, the furrow. Every parameter is a smooth course along
-u = y / trunk (0 base mid-point, 1 VP), so that rows differ smoothly from their neighbours.
-`spine.synthetic.relief` adds what belongs to a place.
+Heights stand on a grid over the spinous line (o = lateral distance from it) and vanish on the line, so that
+the line stays where the spine has it. Every parameter is a smooth course along u = y / trunk (0 base
+mid-point, 1 VP), so that rows differ smoothly from their neighbours. `spine.synthetic.relief` adds what
+belongs to a place.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
+from jaxtyping import Float
+from scipy.ndimage import map_coordinates
 
-from spine.heightmap import HeightMap
-from spine.measure.angles import C7, S1, axial_rotation_deg
 from spine.synthetic import relief
 from spine.synthetic.config import SubjectConfig
-from spine.synthetic.posture import Posture
 from spine.synthetic.random_curves import SmoothField, course, draw, smooth_curve
-from spine.synthetic.skin_line import SkinLine
+from spine.synthetic.trunk import TrunkCourse
 
+STEP_MM = 3.0
+"""Spacing of the grid, finer than the skin's vertices."""
 BELOW_MM, ABOVE_MM, HALF_WIDTH_MM = 85.0, 75.0, 215.0
-EDGE = 0.985
-"""Skin nearer to the outline (1) than this turns away from a viewer behind."""
+"""How far the relief reaches beyond base, VP and line, for a trunk of 420 mm."""
+_AT_U = (-0.1, 0.08, 0.3, 0.5, 0.7, 0.85, 0.97, 1.1)
+_BODY_LACKS_MM = np.array([0.0, 0.5, 2.5, 0.5, -3.0, 1.5, 7.0, 2.0])
+"""Depth of the valley at these heights that bodies lack (or have too much of) against real backs: medians of
+cross-sections of public scans."""
+_FADE_MM = 35.0  # over which it ends
 
 
 @dataclass(frozen=True)
@@ -50,111 +53,57 @@ class Grid:
         return smooth_curve(rng, self.u, length)
 
 
-def lay_skin(
-    rng: np.random.Generator, config: SubjectConfig, posture: Posture, line: SkinLine
-) -> tuple[HeightMap, Float[np.ndarray, "2 3"], Float[np.ndarray, "m 3"]]:
-    """Skin, dimples (left, right) and markers on it."""
-    grid = _grid(rng, config, posture, line)
-    outline, visible = _trunk(rng, config, grid)
-    section = outline + _rotated(rng, config, grid) + _columns(rng, config, grid)
-    # What the line itself does faster than the trunk (VP standing out) stays near it.
-    z_trunk = gaussian_filter1d(grid.line[:, 2], 22 / config.grid_mm, mode="nearest")
-    near = np.exp(-0.5 * (grid.o / (38 * grid.scale)) ** 2)
-    local = (
-        relief.scapulae(rng, config, grid) + relief.buttocks(rng, grid) + relief.waist_fold(rng, config, grid)
-    )
+def relief_of(
+    rng: np.random.Generator, config: SubjectConfig, course_: TrunkCourse
+) -> tuple[Relief, Float[np.ndarray, "2 2"]]:
+    """The relief of one back, and where its dimples (left, right; x, y) are."""
+    grid = _grid(course_)
+    local = relief.scapulae(rng, config, grid) + relief.waist_fold(rng, config, grid)
     dimple_xy, dents = relief.dimples(rng, grid)
     local += dents + _unevenness(rng, config, grid)
-    z = z_trunk[:, None] + _vanishing(section, grid) + _vanishing(local, grid, 45 * grid.scale)
-    z += (grid.line[:, 2] - z_trunk)[:, None] * near
-    z, visible = relief.with_arms(rng, config, grid, z, visible)
-    marker_xy, bumps = relief.markers(rng, config, grid, visible)
-    skin = HeightMap(grid.x, grid.y, z + bumps, visible)
-    places = [np.column_stack([xy, skin.sample(xy[:, 0], xy[:, 1])]) for xy in (dimple_xy, marker_xy)]
-    return skin, places[0], places[1]
+    z = _vanishing(_columns(rng, config, grid), grid) + _vanishing(local, grid, 45 * grid.scale)
+    return Relief(grid, z * _ending(grid)), dimple_xy
 
 
-def _grid(rng: np.random.Generator, config: SubjectConfig, posture: Posture, line: SkinLine) -> Grid:
-    step, trunk = config.grid_mm, float(line.vp_mm[1])
-    scale = trunk / 420
-    n = round(HALF_WIDTH_MM * max(scale, 0.9) / step)
-    x = np.arange(-n, n + 1) * step
-    y = np.arange(-round(BELOW_MM * scale / step), round((trunk + ABOVE_MM * scale) / step) + 1) * step
-    on_line = line.at(y)
-    upwards = slice(S1, C7 - 1, -1)
-    T, azimuth = posture.T_body_vertebra[upwards], axial_rotation_deg(posture.T_body_vertebra)[upwards]
-    height, u = T[:, 1, 3], y / trunk
-    fade = course((-0.2, 0.2), (0.02, 1.0), (1.0, 1.0), (1.15, 0.3))(u)
-    rotation = np.interp(y, height, np.radians(azimuth))
-    rotation = gaussian_filter1d(rotation, 14 / step, mode="nearest") * fade
-    between = (np.interp(y, height, T[:, 0, 3]) + on_line[:, 0]) / 2
-    centre = gaussian_filter1d(between, 30 * scale / step, mode="nearest")
-    follow = rng.uniform(*config.trunk_follows_spine)
-    follow = course((-0.1, 0.0), (0.15, 0.9 * follow), (0.4, follow), (0.85, follow), (1.05, 1.0))(u)
-    sway = smooth_curve(rng, u, 0.3) * 3.0 * scale
-    upright = centre[np.abs(u).argmin()]
-    middle = upright + follow * (centre - upright) + sway
-    return Grid(x, y, u, on_line, x[None, :] - on_line[:, :1], scale, rotation, middle)
+@dataclass(frozen=True, eq=False)
+class Relief:
+    """Heights (mm) on a grid."""
+
+    grid: Grid
+    height_mm: Float[np.ndarray, "ny nx"]
+
+    def at(self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Height at places of the body frame, 0 beyond the grid."""
+        g = self.grid
+        cells = np.stack([(y - g.y[0]) / STEP_MM, (x - g.x[0]) / STEP_MM])
+        return map_coordinates(self.height_mm, cells, order=1, mode="constant")
 
 
-def _trunk(
-    rng: np.random.Generator, config: SubjectConfig, g: Grid
-) -> tuple[Float[np.ndarray, "ny nx"], Bool[np.ndarray, "ny nx"]]:
-    """How far the rounded trunk falls away to its sides, and where it is seen."""
-    width = draw(rng, config.build) * g.scale
-    hips, waist = rng.uniform(140, 158), draw(rng, config.waist)
-    shoulder, neck = rng.uniform(158, 186), rng.uniform(47, 60)
-    slope_u = np.clip(rng.normal(0, 0.012), -0.03, 0.03)  # where the shoulders rise into the neck, against VP
-    half = course(
-        (-0.23, 1.08 * hips), (-0.05, hips), (0.12, 0.95 * hips), (0.32, waist * hips), (0.52, 0.94 * hips),
-        (0.72, 0.97 * shoulder), (0.84, shoulder), (0.88 + slope_u, 0.97 * shoulder),
-        (0.925 + slope_u, rng.uniform(0.76, 0.88) * shoulder), (0.96 + slope_u, 2.0 * neck),
-        (1.0 + slope_u, 1.4 * neck), (1.045 + slope_u, 1.03 * neck), (1.25, neck),
-    )  # fmt: skip
-    depth = draw(rng, config.depth_mm) * g.scale
-    depth = depth * course((-0.2, 1.05), (0.1, 0.95), (0.35, 0.9), (0.65, 1.0), (0.9, 0.8), (1.15, 0.55))(g.u)
-    power = course(
-        (-0.2, 3.6), (0.12, rng.uniform(3.0, 4.0)), (0.3, rng.uniform(3.0, 4.4)),
-        (0.5, rng.uniform(3.4, 5.0)), (0.8, rng.uniform(3.2, 4.6)), (0.95, 2.6), (1.1, 2.1),
-    )(g.u)  # fmt: skip
-    aside = g.x[None, :] - g.centre_x[:, None]
-    side = np.tanh(aside / (25 * g.scale))  # -1 left, 1 right, smoothly
-    lift = course((0.6, 0.0), (0.9, rng.normal() * 0.011), (1.2, 0.0))(g.u)
-    row_width = [half(g.u + s * lift) * (1 + 0.025 * g.wave(rng, 0.15)) for s in (-1, 1)]
-    left, right = (gaussian_filter1d(w, 5 * g.scale, mode="nearest")[:, None] * width for w in row_width)
-    outline = np.abs(aside) / ((left + right) / 2 + side * (right - left) / 2)
-    xi = np.minimum(outline, 0.995)
-    drop = 1 - np.sqrt(1 - xi ** power[:, None])
-    return -depth[:, None] * drop, outline < EDGE
+def _grid(c: TrunkCourse) -> Grid:
+    n = round(HALF_WIDTH_MM * max(c.scale, 0.9) / STEP_MM)
+    x = np.arange(-n, n + 1) * STEP_MM
+    y = np.arange(
+        -round(BELOW_MM * c.scale / STEP_MM), round((c.trunk_mm + ABOVE_MM * c.scale) / STEP_MM) + 1
+    )
+    y = y * STEP_MM
+    line = np.stack([c.at(y, c.line[:, 0]), y, c.at(y, c.line[:, 1])], axis=1)
+    o = x[None, :] - line[:, :1]
+    return Grid(x, y, y / c.trunk_mm, line, o, c.scale, c.at(y, c.turn), c.at(y, c.trunk_x))
 
 
-def _rotated(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Float[np.ndarray, "ny nx"]:
-    """The surface turned with the vertebrae: rib hump and lumbar prominence on the convex side.
-
-    Ribs run downwards from their vertebra to the sides, so that a hump lies lower than the vertebra that
-    raises it.
-    """
-    ratio = rng.uniform(*config.surface_rotation_ratio)
-    ribs = course((0.1, 0.0), (0.35, 1.0), (0.85, 1.0), (1.0, 0.5))(g.u) * rng.uniform(*config.rib_slope)
-    beside = np.clip(np.abs(g.o) - 15 * g.scale, 0, 110 * g.scale)
-    vertebra_y = g.y[:, None] + ribs[:, None] * beside
-    rotation = np.interp(vertebra_y.ravel(), g.y, g.rotation).reshape(g.o.shape)
-    turn = -np.tan(np.clip(ratio * rotation, -0.6, 0.6))
-    reach = course((0.0, rng.uniform(30, 80)), (0.25, rng.uniform(35, 90)), (0.5, rng.uniform(60, 140)),
-                   (1.0, rng.uniform(50, 120)))(g.u) * g.scale  # fmt: skip
-    decay, steep = rng.uniform(*config.hump_decay), rng.uniform(*config.hump_at_line)
-    near = 25.0 * g.scale
-    hump = g.o / (1 + (g.o / reach[:, None]) ** 2) ** decay + steep * near * np.tanh(g.o / near)
-    hump = turn * hump
-    return hump * (1 + rng.normal() * 0.15 * np.tanh(hump / 5))
+def _ending(g: Grid) -> Float[np.ndarray, "ny nx"]:
+    """1 on the back, 0 at the ends of the grid."""
+    rows = np.clip(np.minimum(g.y - g.y[0], g.y[-1] - g.y) / (_FADE_MM * g.scale), 0, 1)
+    columns = np.clip((g.x[-1] - np.abs(g.x)) / (_FADE_MM * g.scale), 0, 1)
+    return (rows * rows * (3 - 2 * rows))[:, None] * columns
 
 
 def _columns(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Float[np.ndarray, "ny nx"]:
     """Valley, columns of muscle and furrow over the line."""
     scale = g.scale
-    depth = draw(rng, config.valley) * np.array([0, 1.6, 6.5, 9.0, 12.5, 12.5, 5.5, 0.0])
+    depth = _BODY_LACKS_MM + draw(rng, config.valley_mm) * np.array([0, 0.15, 0.6, 0.8, 1, 1, 0.5, 0.0])
     depth += np.array([0.5, 1.5, 2.5, 2.5, 3.0, 3.0, 2.0, 1.0]) * rng.normal(size=8)
-    valley = course(*zip((-0.1, 0.08, 0.3, 0.5, 0.7, 0.85, 0.97, 1.1), depth, strict=True))(g.u) * scale
+    valley = course(*zip(_AT_U, depth, strict=True))(g.u) * scale
     wide = course((0.0, rng.uniform(16, 26)), (0.3, rng.uniform(20, 32)), (0.6, rng.uniform(28, 48)),
                   (0.8, rng.uniform(34, 56)), (1.0, rng.uniform(40, 60)))(g.u) * scale  # fmt: skip
     of_furrow = g.o - (rng.uniform(*config.furrow_offset_mm) * scale * g.wave(rng, 0.08))[:, None]
@@ -186,7 +135,7 @@ def _unevenness(rng: np.random.Generator, config: SubjectConfig, g: Grid) -> Flo
     """Soft tissue: three scales of smooth random relief, quieter near the line than beside it."""
     amount = rng.uniform(*config.soft_tissue_mm)
     z = np.zeros_like(g.o)
-    for share, length_x, length_y in ((1.6, 60, 95), (0.8, 26, 34), (0.22, 9, 12)):
+    for share, length_x, length_y in ((1.6, 60, 95), (0.6, 26, 34), (0.22, 9, 12)):
         field = SmoothField(rng, length_x * g.scale, length_y * g.scale)
         z += amount * share * field.on_grid(g.x, g.y)
     return z * (0.45 + 0.55 * (1 - np.exp(-0.5 * (g.o / (45 * g.scale)) ** 2)))

@@ -1,6 +1,7 @@
-"""A simulated person: a random spine, the skin over it, and both exactly known.
+"""A simulated person: a body, a random spine that bends it, the skin over both, and all of it exactly known.
 
-    sample_posture -> lay_skin_line -> lay_skin
+    draw_person -> sample_posture -> lay_skin_line (where the spine wants the skin)
+                -> trunk_course, bent (the body follows) -> relief_of -> line_on_skin (where the skin is)
 
 The body frame is that of ARCHITECTURE.md: origin on the skin over the base mid-point, x right, y up, z
 posterior, mm.
@@ -18,18 +19,36 @@ from spine.heightmap import HeightMap
 from spine.measure.angles import L5, S1, T1, T12, axial_rotation_deg, coronal_tilt_deg, sagittal_tilt_deg
 from spine.measure.coronal import cobb_from_tilts
 from spine.synthetic.config import CurveType, SubjectConfig
+from spine.synthetic.person import RestingPerson, draw_person
+from spine.synthetic.person_mesh import PersonMesh
 from spine.synthetic.posture import moved, sample_posture
-from spine.synthetic.random_curves import draw
-from spine.synthetic.skin import lay_skin
+from spine.synthetic.relief import MARKER_HEIGHT_MM, marker_places
+from spine.synthetic.seen import line_on_skin, seen_from_behind
+from spine.synthetic.skin import relief_of
 from spine.synthetic.skin_line import lay_skin_line
+from spine.synthetic.trunk import bent, trunk_course
 from suite.geometry.mesh import Mesh
 
 _ATTEMPTS = 50
+_MARKER_FACING = 0.5  # least cosine of skin that a marker sticks to
+
+
+@dataclass(frozen=True)
+class PersonFigures:
+    """Who it is. gender: 0 male ... 1 female; weight, muscle: 0 ... 1."""
+
+    age_years: float
+    gender: float
+    weight: float
+    muscle: float
+    stature_mm: float
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSubject:
     """Skin and spine of one simulated person; body frame, mm.
+
+    body: the whole person as triangles; skin: their back as seen from behind, arms included.
 
     line_mm: the spinous line on the skin, from below upwards, x y z in each row of the map from the base to
     VP; skin_points_mm: the point of the line over each vertebra, `skin_to_centre_mm` from its centre (C7 ...
@@ -40,9 +59,11 @@ class SimulatedSubject:
     seed: int
     config: SubjectConfig
     curve_type: CurveType
+    person: PersonFigures
     template: SpineTemplate
     pose: SpinePose
     T_body_vertebra: Float[np.ndarray, "25 4 4"]
+    body: PersonMesh
     skin: HeightMap
     line_mm: Float[np.ndarray, "n 3"]
     vp_mm: Float[np.ndarray, " 3"]
@@ -113,6 +134,7 @@ class SimulatedSubject:
                 pose.joint_rotation_rad * turn,
             ),
             T_body_vertebra=M @ self.T_body_vertebra @ M,
+            body=self.body.mirrored(),
             skin=HeightMap(-skin.x_mm[::-1], skin.y_mm, skin.z_mm[:, ::-1], skin.observed[:, ::-1]),
             line_mm=self.line_mm * flip,
             vp_mm=self.vp_mm * flip,
@@ -127,8 +149,9 @@ def simulate_subject(seed: int, config: SubjectConfig | None = None) -> Simulate
     """The person of this seed: the same for the same seed and configuration."""
     config = config or SubjectConfig()
     rng = np.random.default_rng(seed)
+    person = draw_person(rng, config)
     for _ in range(_ATTEMPTS):
-        posture = sample_posture(rng, config, draw(rng, config.trunk_length_mm))
+        posture = sample_posture(rng, config, person.trunk_mm)
         line = lay_skin_line(rng, config, posture)
         if line is not None:
             break
@@ -138,21 +161,51 @@ def simulate_subject(seed: int, config: SubjectConfig | None = None) -> Simulate
         )
     posture = moved(posture, -line.base_mm)
     line = line.moved(-line.base_mm)
-    skin, dimples, markers = lay_skin(rng, config, posture, line)
-    rows = skin.y_mm[(skin.y_mm >= line.base_mm[1]) & (skin.y_mm <= line.vp_mm[1])]
+    along = trunk_course(rng, config, person, posture, line)
+    vertices = bent(rng, config, person, along)
+    relief, dimple_xy = relief_of(rng, config, along)
+    vertices[:, 2] += person.skin.backwards * relief.at(vertices[:, 0], vertices[:, 1])
+    bare = PersonMesh(vertices, person.skin.finer.faces, person.skin.part, person.vertices_mm)
+    found = line_on_skin(config, posture, line, bare)
+    # What was planned is exact; facets of the skin move it by fractions of a mm. The truth is what is there.
+    posture, bare, found = (
+        moved(posture, -found.base_mm),
+        bare.moved(-found.base_mm),
+        found.moved(-found.base_mm),
+    )
+
+    def visible(x: float, y: float) -> bool:
+        hit = bare.from_behind(np.array([[x, y]]))
+        return bool(hit.face[0] >= 0 and hit.normal[0, 2] > _MARKER_FACING)
+
+    marker_xy = marker_places(rng, config, relief.grid, visible)
+    standing = np.column_stack([marker_xy, bare.from_behind(marker_xy).distance_mm])
+    mesh = bare.with_domes(standing, MARKER_HEIGHT_MM)
+    skin = seen_from_behind(mesh, along.trunk_mm, config.grid_mm)
+    rows = skin.y_mm[(skin.y_mm >= found.base_mm[1]) & (skin.y_mm <= found.vp_mm[1])]
+    y = np.append(rows, found.vp_mm[1]) if rows[-1] < found.vp_mm[1] else rows
+    line_xy = found.at(y)[:, :2]
     return SimulatedSubject(
         seed=seed,
         config=config,
         curve_type=posture.curve_type,
+        person=person_of(person),
         template=posture.template,
         pose=posture.pose,
         T_body_vertebra=posture.T_body_vertebra,
+        body=mesh,
         skin=skin,
-        line_mm=line.at(np.append(rows, line.vp_mm[1]) if rows[-1] < line.vp_mm[1] else rows),
-        vp_mm=line.vp_mm,
-        base_mm=line.base_mm,
-        dimples_mm=dimples,
-        markers_mm=markers,
-        skin_to_centre_mm=line.skin_to_centre_mm,
-        skin_points_mm=line.skin_points_mm,
+        line_mm=np.column_stack([line_xy, bare.from_behind(line_xy).distance_mm]),
+        vp_mm=found.vp_mm,
+        base_mm=found.base_mm,
+        dimples_mm=np.column_stack([dimple_xy, bare.from_behind(dimple_xy).distance_mm]),
+        markers_mm=standing + np.array([0.0, 0.0, MARKER_HEIGHT_MM]),
+        skin_to_centre_mm=found.skin_to_centre_mm,
+        skin_points_mm=found.skin_points_mm,
     )
+
+
+def person_of(person: RestingPerson) -> PersonFigures:
+    """What is told about who it is."""
+    shape = person.shape
+    return PersonFigures(person.age_years, shape.gender, shape.weight, shape.muscle, person.stature_mm)

@@ -25,6 +25,8 @@ from suite.geometry.mesh import Mesh
 from suite.geometry.rotations import so3_exp
 
 Turn = tuple[float | int, float | int, float | int]
+Landmark = tuple[int, int, float]
+"""Two vertices, and how far the place lies on the way from the first to the second."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Body:
     weights: Float[np.ndarray, "n j"]
     part_names: tuple[str, ...]
     parts: Int[np.ndarray, " n"]
+    landmarks: Mapping[str, Landmark]
+    """Places on the mid-line of the back, the same on everybody: `cervicale` over the tip of C7, `sacrale`
+    level with the posterior superior iliac spines."""
     shaper: Callable[[BodyShape], tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Vertices (n, 3) and joints (j, 3) at rest in metres, and the turns A (j, 3, 3), for a shape."""
 

@@ -37,12 +37,16 @@ _BONES = (
 )
 
 
+def parts_of_bones(bones: Sequence[str]) -> Int[np.ndarray, " j"]:
+    """Place in `PART_NAMES` of the part that each bone moves."""
+    return np.array([next(PART_NAMES.index(p) for p, s in _BONES if b.startswith(s)) for b in bones])
+
+
 def parts_of_vertices(
     vertices: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, "n j"], bones: Sequence[str]
 ) -> Int[np.ndarray, " n"]:
     """Place in `PART_NAMES` of each vertex of a body at rest that looks along -y."""
-    of_bone = np.array([next(PART_NAMES.index(p) for p, s in _BONES if b.startswith(s)) for b in bones])
-    parts = of_bone[weights.argmax(axis=1)]
+    parts = parts_of_bones(bones)[weights.argmax(axis=1)]
     head = np.flatnonzero(parts == PART_NAMES.index("face"))
     low, high = vertices[head].min(axis=0), vertices[head].max(axis=0)
     out = (vertices[head] - (low + high) / 2) / ((high - low) / 2)  # -1 .. 1 in each direction

@@ -100,4 +100,4 @@ def test_heights_on_other_people_are_found_within_the_stated_error():
         off["base"].append(back.bottom_mm + model.base.distance_mm(end_features(skin, False)) - base[1])
     rms = {name: float(np.sqrt(np.mean(np.square(errors)))) for name, errors in off.items()}
     assert rms["vp"] < 1.6 * model.vp.sigma_mm and rms["base"] < 1.6 * model.base.sigma_mm, rms
-    assert model.vp.sigma_mm < 8 and model.base.sigma_mm < 10
+    assert model.vp.sigma_mm < 8 and model.base.sigma_mm < 12

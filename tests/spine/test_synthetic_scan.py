@@ -25,6 +25,7 @@ from spine.synthetic import (
     truth_of,
 )
 from spine.synthetic.camera import camera_behind, exact_depth
+from spine.synthetic.render import DARK, render
 from suite.data.rgbd import read_recording
 from suite.errors import BadInput
 from suite.geometry.camera import PinholeCamera
@@ -106,8 +107,10 @@ def test_exact_depth_lies_on_the_skin(person: SimulatedSubject) -> None:
         assert seen.mean() > 0.05
         body = in_body(p[seen], T_camera_body) * 1000
         assert np.allclose(body[:, :2], place[seen], atol=1e-6)
+        body = body[person.skin.is_observed(body[:, 0], body[:, 1]) & (np.abs(body[:, 0]) < 90)]
+        assert len(body) > 1000
         miss = np.abs(person.skin.sample(body[:, 0], body[:, 1]) - body[:, 2])
-        assert np.quantile(miss, 0.97) < 0.05 and miss.max() < 2.0
+        assert np.median(miss) < 0.05 and np.quantile(miss, 0.97) < 0.3
 
 
 @pytest.mark.parametrize("camera", [D435, D415], ids=lambda c: c.name)
@@ -133,11 +136,28 @@ def test_depth_is_quantised_in_disparity_and_flies_only_at_the_outline(person: S
     disparity = D435.camera.fx * D435.baseline_m / frame.depth_m.astype(np.float64)
     steps = disparity[np.isfinite(disparity)] / D435.disparity_step
     assert np.abs(steps - np.round(steps)).max() < 1e-2  # float32 depth
-    body = np.isfinite(depth)
     far = np.abs(frame.depth_m - depth) > 0.05
     assert far.sum() > 50
     assert not far[interior(depth, 3)].any()
-    assert frame.color is not None and frame.color[body].mean() > 3 * frame.color[~body].mean()
+
+
+def test_markers_alone_are_blue_and_skin_is_seen_as_one_hue() -> None:
+    for seed in (7, 8, 9):
+        person = simulate_subject(seed)
+        frame = depth_frame(person, D435, 0.8, rng=np.random.default_rng(4), background_m=1.6)
+        view = render(person, D435.camera, camera_behind(person, 0.8))
+        assert frame.color is not None and view.color is not None
+        red, _, blue = np.moveaxis(frame.color.astype(float), -1, 0)
+        apart = np.full(blue.shape, np.inf)
+        for marker in person.markers_mm:
+            apart = np.minimum(
+                apart, np.linalg.norm(np.nan_to_num(view.place_mm, nan=1e6) - marker[:2], axis=-1)
+            )
+        assert (apart[blue > red + 15] < 8).all()
+        back = person.skin.is_observed(*np.moveaxis(view.place_mm, -1, 0)) & (apart > 10)
+        back &= view.place_mm[..., 1] > -30  # below begin trousers
+        assert back.sum() > 10_000 and (red[back] > blue[back]).mean() > 0.98
+        assert (view.color[~np.isfinite(view.depth_m)] == DARK).all()
 
 
 def test_a_recording_averages_to_the_truth_but_for_its_fixed_part(
