@@ -51,7 +51,7 @@ def load_smpl(path: Path) -> Body:
             vertices2joints,
         )
     except ImportError as error:
-        raise BackendUnavailable("smplx", str(error), hint="pip install smplx==0.1.28 torch") from None
+        raise BackendUnavailable("smplx", str(error), hint="pip install 'vision-suite[smpl]'") from None
     held = read_smpl_file(path)
     count = held["kintree_table"].shape[1]
     if count not in _BONES:

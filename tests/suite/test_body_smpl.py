@@ -16,7 +16,7 @@ from suite.body.smpl_model import _TO_OURS, wanted_size
 from suite.errors import BadInput
 
 pytest.importorskip("anny")
-smplx = pytest.importorskip("smplx", reason="smplx is not installed (extra body)")
+smplx = pytest.importorskip("smplx", reason="smplx is not installed (extra smpl)")
 torch = pytest.importorskip("torch")
 
 
