@@ -20,6 +20,7 @@ from falldet.events.confirm import Evidence, Look
 from falldet.events.event import FallEvent, State, event_id
 from falldet.events.follower import Followed, Follower
 from falldet.events.options import EventOptions, ZoneOptions
+from falldet.events.sinking import Upright
 from falldet.events.zones import Box, zone_of
 from falldet.metrics.overlap import iou
 
@@ -103,6 +104,7 @@ class Watcher:
         self._open = [_Open(event, 0, event.box_px, 0.0) for event in open_events]
         self._ended: list[_Ended] = []
         self._ups: dict[int, int] = {}
+        self._upright: dict[int, Upright] = {}
         self._time_s: float | None = None
         self._watched_s = 0.0
         self._size_px: tuple[int, int] | None = None
@@ -131,6 +133,7 @@ class Watcher:
         forget_s = self.options.track.forget_s
         self._evidence = {k: e for k, e in self._evidence.items() if time_s - e.newest_s <= forget_s}
         self._ups = {k: n for k, n in self._ups.items() if k in self._evidence}
+        self._upright = {k: u for k, u in self._upright.items() if k in self._evidence}
         seen = [self._weighed(one, size_px, time_s, unix_s) for one in people]
         told += self._go_on(seen, unix_s)
         told += self._confirm(seen, unix_s)
@@ -143,10 +146,16 @@ class Watcher:
         """What this look says of somebody is added to what is known of them."""
         zone = zone_of(one.box_px, size_px, self.zones)
         enough = min(one.fallen / self.threshold, one.fallen / max(self.options.margin * one.other, 1e-9))
-        down, lying = (zone is None and enough >= needed for needed in (1.0, self.options.release))
+        upright = self._upright.setdefault(one.number, Upright())
+        if upright.sank(time_s, one.box_px):
+            enough *= self.options.sank
+        enough = enough if zone is None else 0.0
+        down, lying = enough >= 1.0, enough >= self.options.release
         up = not lying and (zone is not None or one.other > one.fallen)
+        if up:
+            upright.add(time_s, one.box_px)
         evidence = self._evidence.setdefault(one.number, Evidence(self.options))
-        evidence.add(Look(time_s, unix_s, one.fallen, down))
+        evidence.add(Look(time_s, unix_s, one.fallen, enough))
         self._ups[one.number] = self._ups.get(one.number, 0) + up
         return _Seen(one.number, one.box_px, one.fallen, down, lying, up, None if zone is None else zone.name)
 
@@ -212,6 +221,7 @@ class Watcher:
         self._evidence.clear()
         self._ended.clear()
         self._ups.clear()
+        self._upright.clear()
         return told
 
     def _resize(self, size_px: tuple[int, int]) -> None:
@@ -223,6 +233,8 @@ class Watcher:
         if self._size_px is not None and self._size_px != size_px:
             for one in self._ended:
                 one.box_px = _scaled(one.box_px, self._size_px, size_px)
+            for one in self._upright.values():
+                one.rescale(size_px[0] / self._size_px[0], size_px[1] / self._size_px[1])
         self._size_px = size_px
 
     def _show(self, seen: list[_Seen]) -> None:
