@@ -7,6 +7,8 @@ two looks a second, where the same settings find 10 falls with 5 false alarms by
 
 from __future__ import annotations
 
+WATCHING = "light_rooms"
+"""The shipped model that watches."""
 _OF_SHIPPED = {"light": 0.38, "light_cascade": 0.30}
 
 
