@@ -1,5 +1,4 @@
-"""Speed of the shipped detectors: pictures of 640 x 640 in memory, scaled to the long side on each model's
-card (320 px, 416 for `light_rooms`), looked at one by one.
+"""Speed of the shipped detectors: pictures of 640 x 640 in memory, scaled to 320 px, looked at one by one.
 
 CPU seconds of one thread, from the decoded picture to boxes in its pixels, best of three rounds over 40
 pictures of hospital_bed's test split; the two ways of each model and the models alternate.
@@ -14,11 +13,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import BenchmarkResult, Data
-from benchmarks._falldet import coco, images_per_cpu_s, pictures, shipped
+from benchmarks._falldet import at_size, coco, images_per_cpu_s, pictures, shipped
 from falldet.onnx.export import export
 from falldet.onnx.run_onnx import detect, open_model
 from suite.report.metric import Metric
 from suite.report.table import Table
+
+LONG_PX = 320
 
 
 def run(data: Data) -> BenchmarkResult:
@@ -26,14 +27,13 @@ def run(data: Data) -> BenchmarkResult:
     rgbs = pictures(coco(data("falldet/hospital_bed") / "test.json"), 40)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for model in shipped():
+        for model in [at_size(model, LONG_PX) for model in shipped()]:
             file = Path(folder) / f"{model.card.name}.onnx"
             export(model, file, rgbs[:4])
             session, _ = open_model(str(file), 1)
             own = images_per_cpu_s(lambda rgb, model=model: model.detect([rgb]), rgbs)
             other = images_per_cpu_s(lambda rgb, session=session: detect(session, rgb), rgbs)
-            px = model.card.pixels.long_px
-            rows.append([f"{model.card.name}, {model.card.model.type}, {px} px", own, other])
+            rows.append([f"{model.card.name}, {model.card.model.type}", own, other])
     metrics = [
         Metric("images_per_cpu_s", rows[0][1], "1/s", "higher", note="PyTorch"),
         Metric("ort_images_per_cpu_s", rows[0][2], "1/s", "higher", note="ONNX Runtime"),

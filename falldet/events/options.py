@@ -52,8 +52,9 @@ class EventOptions(Config):
     """Fallen score from which a look at a person says fallen; the model's own where it is null."""
     margin: Annotated[float, Field(ge=0)] = 1.3
     """The fallen score must also be this many times the score of not fallen: a person has one of each."""
-    sank: Annotated[float, Field(ge=1)] = 1.3
-    """Scores of who was seen to go down, upright some seconds ago and now low, count this many times."""
+    sank: Annotated[float, Field(ge=1)] = 1.0
+    """Scores of who was seen to go down, upright some seconds ago and now low, count this many times. More
+    than 1 has brought `light` two false alarms and no fall."""
     looks: Annotated[int, Field(ge=1)] = 4
     """So many looks must say fallen ..."""
     of: Annotated[int, Field(ge=1)] = 5
