@@ -24,7 +24,7 @@ from falldet.eval_events import look_at
 from falldet.events.annotations import read_annotations
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, judge
-from falldet.events.thresholds import watch_threshold
+from falldet.events.thresholds import WATCHING, watch_threshold
 from falldet.report.events import outcome_table
 from falldet.synthetic.film import FilmOptions
 from suite.report.metric import Metric
@@ -35,10 +35,10 @@ LOOKS_PER_S = 2.0
 
 
 def run(data: Data) -> BenchmarkResult:
-    """Every shipped model; the metrics are the default's, the tables have all."""
+    """Every shipped model; the metrics are those of the one that watches, the tables have all."""
     videos = read_annotations(data("falldet/gmdcsa24"))
     seconds = float(os.environ.get("FALLDET_FILM_SECONDS", SECONDS))
-    models = shipped()
+    models = sorted(shipped(), key=lambda model: model.card.name != WATCHING)
     drawn = films(FilmOptions(seed=0), seconds, models)
     clips: list[Judgement] = []
     synthetic: list[Judgement] = []

@@ -26,6 +26,7 @@ from benchmarks import BenchmarkResult
 from benchmarks._watch_soak import soak_part
 from benchmarks._watch_streams import write_scene
 from falldet.detections import Detecting
+from falldet.events.thresholds import WATCHING
 from falldet.models import SHIPPED, open_model
 from falldet.watch.config import WatchConfig
 from falldet.watch.watch import Watch
@@ -63,7 +64,7 @@ def run() -> BenchmarkResult:
         scene = Path(name) / "scene.mp4"
         pictures = sorted((SHIPPED / "pictures" / "images").glob("*.jpg"))
         write_scene(scene, [read_image(path) for path in pictures[:4]])
-        model = open_model()
+        model = open_model(WATCHING)
         with _sender(scene) as port:
 
             def hold(streams: int) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from falldet.config import FalldetConfig
 from falldet.model.start import started_detector
-from falldet.train import read_sets
+from falldet.train import named, read_sets
 from suite.report.table import Table
 
 
 def check_experiment(config: FalldetConfig) -> Table:
     """One row for each set and one for the detector. Raises BadInput for what would stop the training."""
+    config = named(config)
     sets = read_sets(config)
     roles = [("learn", pool.labelled, f"{pool.share:g} shares") for pool in sets.pools]
     roles += [("develop", sets.develop, "threshold")]

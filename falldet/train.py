@@ -31,6 +31,7 @@ from falldet.metrics.thresholds import Choice
 from falldet.model.file import Model, ModelCard, options_of, write_model
 from falldet.model.start import NCNN, depths, new_parameters, started_detector
 from falldet.model.target import Sizes, Target
+from falldet.models import model_file, shipped_names
 from suite.engine.distributed import rank_and_world
 from suite.engine.loop import Trained, fit
 from suite.environment import packages
@@ -55,6 +56,7 @@ def train(config: FalldetConfig, run: Run, resume: bool = False) -> None:
     """Train a detector, choose its threshold, and write model, figures and report into ``run``."""
     if rank_and_world()[1] > 1:
         raise BadInput("was started by several processes", where="falldet train", hint="start it as one")
+    config = named(config)
     sets = read_sets(config)
     record_inputs(config, run)
     if config.engine == "mmdet":
@@ -71,6 +73,15 @@ def train(config: FalldetConfig, run: Run, resume: bool = False) -> None:
         [Metric("train_cpu_h", trained.cpu_s / 3600, "h", "lower", note="CPU time of the training")]
     )
     _judge(run, Model(detector, card), config, sets, choice)
+
+
+def named(config: FalldetConfig) -> FalldetConfig:
+    """The same with the file that ``model.weights`` stands for, where it is the name of a shipped model."""
+    weights = config.model.weights
+    if weights is None or str(weights) not in shipped_names():
+        return config
+    model = config.model.model_copy(update={"weights": model_file(weights)})
+    return config.model_copy(update={"model": model})
 
 
 def read_sets(config: FalldetConfig) -> Sets:

@@ -14,12 +14,17 @@ _SMOOTH_S = 1.0
 
 @dataclass(frozen=True)
 class Look:
-    """What one look says of one person; ``down`` where that counts as fallen."""
+    """What one look says of one person: ``weight`` is how many times over that is enough to be fallen."""
 
     time_s: float | int
     unix_s: float | int
     score: float | int
-    down: bool
+    weight: float | int
+
+    @property
+    def down(self) -> bool:
+        """Whether it counts as fallen."""
+        return self.weight >= 1
 
 
 class Evidence:
@@ -56,11 +61,19 @@ class Evidence:
         self._looks.clear()
 
     def confirmed(self) -> list[Look] | None:
-        """The looks that said fallen, where they are enough and the newest is one of them, else None."""
+        """The looks that said fallen, where they are enough and the newest is one of them, else None.
+
+        Looks before the first of them do not count: somebody who stood until then falls as any other.
+        """
         o = self.options
-        down = [look for look in self._looks if look.down]
-        if not down or not self._looks[-1].down or len(down) < o.looks:
+        if not self._looks or not self._looks[-1].down:
             return None
-        if len(down) * o.of < o.looks * len(self._looks):
-            return None
-        return down if down[-1].time_s - down[0].time_s >= o.min_duration_s - _CLOCK_S else None
+        looks = list(self._looks)
+        for first in (k for k, look in enumerate(looks) if look.down):
+            down = [look for look in looks[first:] if look.down]
+            if len(down) * o.of < o.looks * (len(looks) - first):
+                continue
+            sure = sum(min(look.weight, o.sure) for look in down)
+            if sure >= o.looks and down[-1].time_s - down[0].time_s >= o.min_duration_s - _CLOCK_S:
+                return down
+        return None

@@ -52,10 +52,16 @@ class EventOptions(Config):
     """Fallen score from which a look at a person says fallen; the model's own where it is null."""
     margin: Annotated[float, Field(ge=0)] = 1.3
     """The fallen score must also be this many times the score of not fallen: a person has one of each."""
+    sank: Annotated[float, Field(ge=1)] = 1.0
+    """Scores of who was seen to go down, upright some seconds ago and now low, count this many times. More
+    than 1 has brought `light` two false alarms and no fall."""
     looks: Annotated[int, Field(ge=1)] = 4
     """So many looks must say fallen ..."""
     of: Annotated[int, Field(ge=1)] = 5
-    """... among this many: of all looks of the window the share looks / of."""
+    """... among this many: of all looks since the first of them the share looks / of."""
+    sure: Annotated[float, Field(ge=1)] = 2.0
+    """A look whose scores are twice what is needed counts as two, and so on up to this many; 1 counts
+    looks."""
     window_s: Annotated[float, Field(gt=0)] = 2.15
     """How far back looks count; where looks are rare, the last ``of`` count whenever they were."""
     min_duration_s: Seconds = 1.35
@@ -67,7 +73,8 @@ class EventOptions(Config):
     lost_s: Seconds = 20.0
     """Nobody seen there for this long ends an event as lost."""
     cool_down_s: Seconds = 30.0
-    """For this long after its end the same person, or anybody in the same place, is no new event."""
+    """For this long after its end nobody in the same place is a new event, unless they were seen to leave or
+    to get up."""
     gap_s: Annotated[float, Field(gt=0)] = 10.0
     """Nothing is known of a longer time between two looks: no evidence is carried over it, no time counts."""
     track: TrackOptions = TrackOptions()

@@ -2,6 +2,9 @@
 
 Durations are those of ``time_s``, which no calendar can change; ``unix_s`` only labels. Time that nobody
 watched (a gap between looks) neither recovers nor loses anybody.
+
+An event stands for one person. What is open, or ended a moment ago, must not hide another fall: whoever was
+seen up since then, or beside the one who lies, is told of.
 """
 
 from __future__ import annotations
@@ -10,16 +13,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from falldet.detections import Detections
 from falldet.events.confirm import Evidence, Look
 from falldet.events.event import FallEvent, State, event_id
 from falldet.events.follower import Followed, Follower
 from falldet.events.options import EventOptions, ZoneOptions
+from falldet.events.sinking import Upright
 from falldet.events.zones import Box, zone_of
+from falldet.metrics.overlap import iou
 
 FLOOR = 0.1
 """Detections from this score on are of use to a watcher."""
 _SAME_PLACE = 0.4
+_SAME_BOX = 0.5
+_UPS = 2  # looks that said up, as one may be wrong
 
 
 @dataclass(frozen=True)
@@ -36,30 +45,35 @@ class Track:
 
 @dataclass
 class _Seen:
-    """A person in this look: ``down`` enough to begin an event with, or ``lying`` so that one goes on."""
+    """A person in this look: ``down`` enough to begin an event with, ``lying`` so that it goes on, or ``up``,
+    or none of them, where the detector cannot tell."""
 
     track: int
     box_px: Box
     score: float
     down: bool
     lying: bool
+    up: bool
     zone: str | None
 
 
 @dataclass
 class _Open:
-    """An event that has not ended: where the person lies, and since when (watched time) they are up."""
+    """An event that has not ended: where the person lies; in watched time, when they were seen last and since
+    when they are up; whether they ``left``, as chairs that were taken for somebody never do."""
 
     event: FallEvent
     track: int
     box_px: Box
     seen_s: float
     up_since_s: float | None = None
+    left: bool = False
 
 
 @dataclass
 class _Ended:
-    track: int
+    """Where somebody lay who was not seen to leave."""
+
     box_px: Box
     at_s: float
 
@@ -89,6 +103,8 @@ class Watcher:
         self._evidence: dict[int, Evidence] = {}
         self._open = [_Open(event, 0, event.box_px, 0.0) for event in open_events]
         self._ended: list[_Ended] = []
+        self._ups: dict[int, int] = {}
+        self._upright: dict[int, Upright] = {}
         self._time_s: float | None = None
         self._watched_s = 0.0
         self._size_px: tuple[int, int] | None = None
@@ -116,6 +132,8 @@ class Watcher:
         self._resize(size_px)
         forget_s = self.options.track.forget_s
         self._evidence = {k: e for k, e in self._evidence.items() if time_s - e.newest_s <= forget_s}
+        self._ups = {k: n for k, n in self._ups.items() if k in self._evidence}
+        self._upright = {k: u for k, u in self._upright.items() if k in self._evidence}
         seen = [self._weighed(one, size_px, time_s, unix_s) for one in people]
         told += self._go_on(seen, unix_s)
         told += self._confirm(seen, unix_s)
@@ -128,10 +146,18 @@ class Watcher:
         """What this look says of somebody is added to what is known of them."""
         zone = zone_of(one.box_px, size_px, self.zones)
         enough = min(one.fallen / self.threshold, one.fallen / max(self.options.margin * one.other, 1e-9))
-        down, lying = (zone is None and enough >= needed for needed in (1.0, self.options.release))
+        upright = self._upright.setdefault(one.number, Upright())
+        if upright.sank(time_s, one.box_px):
+            enough *= self.options.sank
+        enough = enough if zone is None else 0.0
+        down, lying = enough >= 1.0, enough >= self.options.release
+        up = not lying and (zone is not None or one.other > one.fallen)
+        if up:
+            upright.add(time_s, one.box_px)
         evidence = self._evidence.setdefault(one.number, Evidence(self.options))
-        evidence.add(Look(time_s, unix_s, one.fallen, down))
-        return _Seen(one.number, one.box_px, one.fallen, down, lying, None if zone is None else zone.name)
+        evidence.add(Look(time_s, unix_s, one.fallen, enough))
+        self._ups[one.number] = self._ups.get(one.number, 0) + up
+        return _Seen(one.number, one.box_px, one.fallen, down, lying, up, None if zone is None else zone.name)
 
     def _go_on(self, seen: list[_Seen], unix_s: float | int) -> list[FallEvent]:
         """Open events: who still lies, who is up, who is gone."""
@@ -139,13 +165,14 @@ class Watcher:
         for one in list(self._open):
             own = next((s for s in seen if s.track == one.track), None)
             # Perhaps under another number: whoever lies there is who fell there.
-            there = [s for s in seen if s.lying and (s is own or _same_place(s.box_px, one.box_px))]
+            there = [s for s in seen if s.lying and (s is own or self._may_be(s, one))]
             if there:
                 down = max(there, key=lambda s: (s is own, s.score))
                 one.event = replace(one.event, peak=max(one.event.peak, down.score))
-                one.track, one.box_px, one.seen_s, one.up_since_s = down.track, down.box_px, now_s, None
-            elif own is not None:
-                one.seen_s = now_s
+                one.track, one.box_px, one.seen_s = down.track, down.box_px, now_s
+                one.up_since_s, one.left = None, False
+            elif own is not None and own.up:
+                one.seen_s, one.left = now_s, one.left or not _same_box(own.box_px, one.box_px)
                 one.up_since_s = now_s if one.up_since_s is None else one.up_since_s
                 if now_s - one.up_since_s >= self.options.recovery_s:
                     told.append(self._end(one, "recovered", unix_s))
@@ -159,8 +186,8 @@ class Watcher:
         self._ended = [one for one in self._ended if now_s - one.at_s < self.options.cool_down_s]
         for one in seen:
             looks = self._evidence[one.track].confirmed()
-            known = any(_is(one, open_.track, open_.box_px) for open_ in self._open)
-            cooling = any(_is(one, ended.track, ended.box_px) for ended in self._ended)
+            known = any(open_.track == one.track or self._may_be(one, open_) for open_ in self._open)
+            cooling = any(_same_place(one.box_px, ended.box_px) for ended in self._ended)
             if looks is None or known or cooling:
                 continue
             onset, scores = looks[0].unix_s, [look.score for look in looks]
@@ -172,9 +199,18 @@ class Watcher:
             told.append(event)
         return told
 
+    def _may_be(self, one: _Seen, open_: _Open) -> bool:
+        """Whether this may be whose event that is, or a part of them: there, and never seen up."""
+        return not self._was_up(one) and _same_place(one.box_px, open_.box_px)
+
+    def _was_up(self, one: _Seen) -> bool:
+        """Whether they were seen up under their number, so that they are nobody who lay there before."""
+        return self._ups[one.track] >= _UPS
+
     def _end(self, one: _Open, state: State, unix_s: float | int) -> FallEvent:
         self._open.remove(one)
-        self._ended.append(_Ended(one.track, one.box_px, self._watched_s))
+        if not one.left:
+            self._ended.append(_Ended(one.box_px, self._watched_s))
         if one.track in self._evidence:
             self._evidence[one.track].clear()
         return replace(one.event, state=state, ended_unix_s=unix_s)
@@ -184,6 +220,8 @@ class Watcher:
         told = [self._end(one, "lost", unix_s) for one in list(self._open)]
         self._evidence.clear()
         self._ended.clear()
+        self._ups.clear()
+        self._upright.clear()
         return told
 
     def _resize(self, size_px: tuple[int, int]) -> None:
@@ -195,6 +233,8 @@ class Watcher:
         if self._size_px is not None and self._size_px != size_px:
             for one in self._ended:
                 one.box_px = _scaled(one.box_px, self._size_px, size_px)
+            for one in self._upright.values():
+                one.rescale(size_px[0] / self._size_px[0], size_px[1] / self._size_px[1])
         self._size_px = size_px
 
     def _show(self, seen: list[_Seen]) -> None:
@@ -212,15 +252,16 @@ class Watcher:
         self.tracks = tuple(tracks)
 
 
-def _is(one: _Seen, track: int, box_px: Box) -> bool:
-    return one.track == track or _same_place(one.box_px, box_px)
-
-
 def _same_place(a: Box, b: Box) -> bool:
     """Whether much of the smaller box is in the other: one of them may be a part of a person."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
     return width > 0 and height > 0 and width * height >= _SAME_PLACE * max(least, 1.0)
+
+
+def _same_box(a: Box, b: Box) -> bool:
+    """Whether one of them is where the other was, in the same posture."""
+    return bool(iou(np.array([a]), np.array([b]))[0, 0] >= _SAME_BOX)
 
 
 def _scaled(box: Box, old: tuple[int, int], new: tuple[int, int]) -> Box:

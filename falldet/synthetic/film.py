@@ -74,10 +74,10 @@ class Film:
         o = self.options
         rng = np.random.default_rng([o.seed, 2, self.number])
         look = _Development(rng)
-        still = StillRoom(self.room.scene, self.view, [o.seed, 3, self.number])
+        still = self.still()
         for k in range(int(self.seconds * o.looks_per_s)):
             time_s = k / o.looks_per_s
-            people = _staged(self, time_s)
+            people = self.staged(time_s)
             rendered = still.picture(people)
             boxes, kinds = [], []
             for number, person in enumerate(people):
@@ -87,6 +87,22 @@ class Film:
                     boxes.append((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
                     kinds.append(person.kind)
             yield Shot(look.developed(rendered.rgb, rng), time_s, tuple(boxes), tuple(kinds))
+
+    def still(self) -> StillRoom:
+        """The room without anybody, cast and lit."""
+        return StillRoom(self.room.scene, self.view, [self.options.seed, 3, self.number])
+
+    def staged(self, time_s: float | int) -> list[Placed]:
+        """Everybody as they are at this time, dressed."""
+        people = []
+        for actor, wear in zip(self.actors, self.outfits, strict=True):
+            key = actor.at(time_s)
+            vertices = vertices_of(actor.body, key)
+            solids = self.wardrobe.dressed(actor.body, vertices, wear)
+            if key.grounded:
+                solids = [_not_below(solid, key.low_m) for solid in solids]
+            people.append(Placed(key.kind, key.fallen, vertices, solids, key.low_m))
+        return people
 
 
 def draw_film(options: FilmOptions, number: int) -> Film:
@@ -131,18 +147,6 @@ def _drawn(
     acts = [replace(act, end_s=min(act.end_s, seconds)) for act in acts if act.start_s < seconds]
     outfits = tuple(outfit(rng) for _ in actors)
     return Film(options, number, seconds, tuple(acts), room, view, tuple(actors), outfits, wardrobe)
-
-
-def _staged(film: Film, time_s: float | int) -> list[Placed]:
-    people = []
-    for actor, wear in zip(film.actors, film.outfits, strict=True):
-        key = actor.at(time_s)
-        vertices = vertices_of(actor.body, key)
-        solids = film.wardrobe.dressed(actor.body, vertices, wear)
-        if key.grounded:
-            solids = [_not_below(solid, key.low_m) for solid in solids]
-        people.append(Placed(key.kind, key.fallen, vertices, solids, key.low_m))
-    return people
 
 
 def _not_below(solid: Solid, level_m: float | int) -> Solid:

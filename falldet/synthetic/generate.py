@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from falldet.synthetic.camera import View, draw_view
 from falldet.synthetic.finish import developed
 from falldet.synthetic.options import SyntheticOptions
 from falldet.synthetic.people import draw_shape
-from falldet.synthetic.render import Rendered, render
-from falldet.synthetic.scene import Scene, draw_scene
+from falldet.synthetic.render import render
+from falldet.synthetic.scene import draw_scene
+from falldet.synthetic.stills import Still, Stills
 from falldet.synthetic.wear import Wardrobe
 from suite.body import ShapedBody, load_body
 from suite.errors import BadInput
@@ -54,23 +56,25 @@ class Studio:
         rng = np.random.default_rng([options.seed, 0])
         shapes = [draw_shape(rng) for _ in range(options.people)]
         self._bodies: list[ShapedBody] = [self._body.shaped(shape) for shape in shapes]
+        self._stills = Stills(options)
 
     def picture(self, index: int) -> Picture:
         """Picture ``index``: the same whatever was drawn before."""
         rng = np.random.default_rng([self.options.seed, 1, index])
-        scene, view, rendered = self._taken(rng)
-        boxes, people, clear = self._seen(scene, view, rendered)
+        take = partial(self._stills.take, index) if self._stills.has(index) else self._taken
+        still = take(rng)
+        boxes, people, clear = self._seen(still)
         for _ in range(_ATTEMPTS):
-            if clear and (people or not scene.people):
+            if clear and (people or not still.people):
                 break
-            scene, view, rendered = self._taken(rng)
-            boxes, people, clear = self._seen(scene, view, rendered)
-        rgb = developed(rendered.rgb, rendered.person, rng)
-        kinds = tuple(scene.people[k].kind for k in people)
-        labels = tuple(0 if scene.people[k].fallen else 1 for k in people)
+            still = take(rng)
+            boxes, people, clear = self._seen(still)
+        rgb = developed(still.rendered.rgb, still.rendered.person, rng)
+        kinds = tuple(still.people[k].kind for k in people)
+        labels = tuple(0 if still.people[k].fallen else 1 for k in people)
         return Picture(rgb, boxes, labels, kinds, int(rng.integers(45, 96)))
 
-    def _taken(self, rng: np.random.Generator) -> tuple[Scene, View, Rendered]:
+    def _taken(self, rng: np.random.Generator) -> Still:
         o = self.options
         aspect = o.aspects[rng.integers(len(o.aspects))]
         w = o.image_px if aspect >= 1 else round(o.image_px * aspect)
@@ -82,19 +86,19 @@ class Studio:
         if with_photo:
             photo = self.backgrounds[rng.integers(len(self.backgrounds))]
             backdrop = _cropped(photo, w, h, rng).astype(np.float32) / 255
-        return scene, view, render(scene, view, backdrop, rng)
+        return Still(scene.people, view, render(scene, view, backdrop, rng))
 
-    def _seen(self, scene: Scene, view: View, rendered: Rendered) -> tuple[np.ndarray, list[int], bool]:
+    def _seen(self, still: Still) -> tuple[np.ndarray, list[int], bool]:
         """Boxes of those who are seen well enough, who they are, and whether nobody else is seen at all."""
         boxes, people, clear = [], [], True
-        for k, person in enumerate(scene.people):
-            mask = rendered.person == k
+        for k, person in enumerate(still.people):
+            mask = still.rendered.person == k
             if not mask.any():
                 continue
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
             small = min(box[2] - box[0], box[3] - box[1]) < self.options.min_side_px
-            if small or visible_share(person.vertices, view, mask) < self.options.min_visible:
+            if small or visible_share(person.vertices, still.view, mask) < self.options.min_visible:
                 clear = clear and int(mask.sum()) < _TRACE_PX
                 continue
             boxes.append(box)

@@ -39,5 +39,10 @@ class SyntheticOptions(Config):
     """How many different bodies there are to dress and pose."""
     backgrounds: Path | None = None
     """A folder of photographs of empty rooms that replace the walls in some pictures."""
+    films: Share = 0.0
+    """Share of pictures that are stills of films (`falldet.synthetic.film`): a camera high on the wall,
+    people small in the picture, between two postures, on and behind their own furniture."""
+    stills: Count = 8
+    """Stills of each film."""
     background_share: Share = 0.3
     """Share of pictures with such a photograph, where there are any."""

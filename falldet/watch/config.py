@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from falldet.events.options import EventOptions
+from falldet.events.thresholds import WATCHING
 from falldet.watch.deliver.options import RetryOptions, TargetOptions
 from falldet.watch.keeping import ClipOptions, RetentionOptions
 from falldet.watch.page.options import PageOptions
@@ -20,7 +21,7 @@ class WatchConfig(Config):
     """A watch. Credentials are best given as names of environment variables (``..._env``)."""
 
     cameras: tuple[CameraOptions, ...]
-    model: str = "light"
+    model: str = WATCHING
     """A shipped detector, a file, or the folder of a run of `falldet train`."""
     device: str = "cpu"
     """cpu, cuda or cuda:NUMBER."""

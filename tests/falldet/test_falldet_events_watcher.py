@@ -15,7 +15,7 @@ from falldet.events.options import EventOptions, ZoneOptions
 from falldet.events.watcher import Watcher
 
 OPTIONS = EventOptions(
-    looks=3, of=4, window_s=1.8, min_duration_s=1.0, recovery_s=3, lost_s=5, cool_down_s=10
+    looks=3, of=4, sure=1, sank=1, window_s=1.8, min_duration_s=1.0, recovery_s=3, lost_s=5, cool_down_s=10
 )
 BED = ZoneOptions(name="bed", polygon=((0.3, 0.4), (0.75, 0.4), (0.75, 0.7), (0.3, 0.7)))
 scores = st.sampled_from([0.0, 0.05, 0.2, 0.45, 0.5, 0.8])
@@ -139,17 +139,43 @@ def test_an_event_outlives_a_lost_track_and_ends_as_lost_when_nobody_is_seen() -
     assert states(told) == ["confirmed", "lost"]
 
 
-def test_after_an_event_the_same_place_is_quiet_for_the_cool_down_and_then_is_not() -> None:
+def test_who_was_up_again_and_falls_again_is_told_of_within_the_cool_down() -> None:
     again = [[down()]] * 6 + [[up()]] * 8
     told = watch([[up()]] * 3 + again + again, OPTIONS)
-    assert states(told) == ["confirmed", "recovered"]
-    told = watch([[up()]] * 3 + again + [[up()]] * 20 + again, OPTIONS)
     assert states(told) == ["confirmed", "recovered", "confirmed", "recovered"]
 
 
-def test_who_still_lies_when_the_cool_down_is_over_is_told_of() -> None:
-    told = watch([[up()]] * 3 + [[down()]] * 6 + [[up()]] * 8 + [[down()]] * 30, OPTIONS)
+def test_what_never_left_its_place_is_quiet_for_the_cool_down_and_then_is_not() -> None:
+    """A chair that is now called fallen and now not."""
+    chair: Person = (DOWN, 0.02, 0.8)
+    again = [[down()]] * 6 + [[chair]] * 8
+    assert states(watch(again + again, OPTIONS)) == ["confirmed", "recovered"]
+    told = watch(again + [[chair]] * 20 + again, OPTIONS)
+    assert states(told) == ["confirmed", "recovered", "confirmed", "recovered"]
+    told = watch(again + [[down()]] * 30, OPTIONS)  # who still lies there when it is over is told of
     assert states(told) == ["confirmed", "recovered", "confirmed"]
+
+
+def test_an_event_hides_nobody_who_falls_beside_it_in_the_same_place() -> None:
+    lies, stands = down(), up(40.0, 0.0)
+    falls = down(50.0, 20.0)
+    before = [[up(), stands]] * 4 + [[lies, stands]] * 6
+    told = watch(before + [[lies, falls]] * 8, OPTIONS)
+    assert states(told) == ["confirmed", "confirmed"]
+    assert told[0][1].track != told[1][1].track
+    # The one who lay there has got up; an event that is still open is not the other's.
+    told = watch(before + [[up(), stands]] * 2 + [[up(-20.0), falls]] * 10, OPTIONS)
+    assert states(told) == ["confirmed", "confirmed", "recovered"]
+    assert told[2][1].id == told[0][1].id
+
+
+def test_who_fell_where_somebody_was_lost_is_told_of() -> None:
+    watcher = Watcher("hall", OPTIONS, (), 0.5)
+    told = watch([[up()]] * 3 + [[down()]] * 6 + [[]] * 12, watcher=watcher)
+    assert states(told) == ["confirmed", "lost"]
+    assert watch([[down()]] * 6, watcher=watcher, start_s=11.0) == []  # the same one is seen again
+    told = watch([[up(-90)]] * 4 + [[down()]] * 6, watcher=watcher, start_s=14.5)
+    assert states(told) == ["confirmed"]
 
 
 def test_evidence_is_not_carried_over_a_gap_and_a_gap_ends_no_event() -> None:
@@ -211,7 +237,7 @@ def test_weak_boxes_go_on_with_a_track_and_begin_none() -> None:
 def test_smoothed_scores_stay_between_the_looks() -> None:
     evidence = Evidence(OPTIONS)
     for k, score in enumerate([0.2, 0.9, 0.9, 0.1]):
-        evidence.add(Look(k / 2, 0.0, score, score > 0.5))
+        evidence.add(Look(k / 2, 0.0, score, 2 * score))
         assert 0.1 <= evidence.smooth <= 0.9
 
 

@@ -22,6 +22,7 @@ from falldet.synthetic.render import render
 from falldet.synthetic.resting import at_rest, centre_of_mass
 from falldet.synthetic.scene import Scene, draw_scene
 from falldet.synthetic.solids import Block, Thing
+from falldet.synthetic.stills import Stills
 from falldet.synthetic.textures import PATTERNS, Material, albedo
 from falldet.synthetic.wear import Wardrobe
 from suite.body import Body, ShapedBody, load_body
@@ -236,6 +237,21 @@ def test_boxes_are_in_the_picture_and_labels_are_those_of_the_kinds(studio: Stud
             assert (label == FALLEN) == KINDS[kind][0]
         people += len(picture.labels)
     assert people >= 8
+
+
+def test_stills_of_films_are_functions_of_their_number_and_share_their_room():
+    options = SMALL.model_copy(update={"films": 1.0, "stills": 2})
+    drawn = [Studio(options).picture(2), *(one.picture(k) for one in [Studio(options)] for k in (2, 3))]
+    assert np.array_equal(drawn[0].rgb, drawn[1].rgb) and drawn[0].kinds == drawn[1].kinds
+    assert not np.array_equal(drawn[1].rgb, drawn[2].rgb)
+    for picture in drawn[1:]:
+        h, w = picture.rgb.shape[:2]
+        assert max(h, w) == 96 and len(picture.kinds) >= 1
+        assert (picture.boxes_px >= 0).all() and (picture.boxes_px <= (w, h, w, h)).all()
+        assert picture.labels == tuple(0 if KINDS[kind][0] else 1 for kind in picture.kinds)
+    assert not any(Stills(options.model_copy(update={"films": 0.0})).has(k) for k in range(20))
+    shares = [Stills(options.model_copy(update={"films": 0.5})).has(k) for k in range(200)]
+    assert 0.3 < np.mean(shares) < 0.7 and shares[::2] == shares[1::2]
 
 
 def test_empty_rooms_have_nobody():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import http.server
+import itertools
 import socket
 import threading
 import time
@@ -12,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from watch_cameras import RtspCamera, drawn, encoded, read_number, rtsp, until, write_video
+from watch_cameras import RtspCamera, drawn, encoded, read_number, rtsp, until, write_hls, write_video
 
 from falldet.watch.streams.health import StreamHealth
 from falldet.watch.streams.options import CameraOptions
@@ -191,9 +194,12 @@ def test_a_camera_that_falls_silent_is_lost(
 
 
 class _Web(http.server.BaseHTTPRequestHandler):
-    """/live.mjpg, pictures without end; /film.mp4; /page. With a password for /locked."""
+    """/live.mjpg, pictures without end; /film.mp4; /page; /snap.cgi, a picture at a time, each fourth of them
+    cut short. With a password for /locked and /locked.jpg."""
 
     film = b""
+    asked = itertools.count()
+    gone = False
 
     def do_GET(self) -> None:
         login = "Basic " + base64.b64encode(f"admin:{SECRET}".encode()).decode()
@@ -201,6 +207,15 @@ class _Web(http.server.BaseHTTPRequestHandler):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
             self.end_headers()
+        elif self.path.startswith(("/snap", "/locked.jpg")):
+            number = next(self.asked)
+            jpeg = cv2.imencode(".jpg", drawn(number, 320, 180)[..., ::-1])[1].tobytes()
+            body = b"" if self.gone else jpeg if number % 4 else jpeg[: len(jpeg) // 8]
+            self.send_response(503 if self.gone else 200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
         elif self.path.startswith("/live.mjpg"):
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
@@ -214,8 +229,6 @@ class _Web(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _pictures(self) -> None:
-        import cv2
-
         try:
             for number in range(1000):
                 jpeg = cv2.imencode(".jpg", drawn(number, 320, 180)[..., ::-1])[1].tobytes()
@@ -232,6 +245,7 @@ class _Web(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
     _Web.film = write_video(tmp_path / "film.mp4", 60).read_bytes()
+    _Web.asked, _Web.gone = itertools.count(1), False
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Web)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -260,6 +274,68 @@ def test_mjpeg_video_and_errors_over_http(web: str) -> None:
         assert film_told[-1].why == "all of it was played"
         assert locked.health.why == "refused the user name or password (401)"
         assert page.health.why == "sends no video that can be read"
+
+
+def test_an_address_of_one_picture_is_asked_for_every_look(web: str) -> None:
+    short = {"connect_s": 5, "silent_s": 1}
+    with (
+        watching(f"{web}/snap.cgi?user=joe&pwd=geheim", looks_per_s=10, timeouts=short) as (camera, told),
+        watching(f"{web}/locked.jpg") as (locked, _),
+        watching(f"{web}/locked.jpg", username="admin", password=SECRET) as (opened, _),
+    ):
+        until(lambda: camera.health.shots >= 6 and opened.health.shots >= 1)
+        until(lambda: camera.health.damaged >= 1 and locked.health.state == "failed")
+        assert camera.health.state == "live" and camera.health.reconnects == 0
+        assert camera.health.size_px == (320, 180)
+        first = camera.latest()
+        assert first is not None
+        until(lambda: (newer := camera.latest(first.number)) is not None and differ(first.rgb, newer.rgb))
+        _Web.gone = True
+        until(lambda: camera.health.state == "reconnecting")
+        _Web.gone = False
+        until(lambda: camera.health.state == "live")
+    assert not any("geheim" in line for line in lines(told))
+
+
+def test_looks_at_single_pictures_come_at_their_rate(web: str) -> None:
+    with watching(f"{web}/snap.cgi", looks_per_s=4) as (camera, _):
+        until(lambda: camera.health.shots >= 1)
+        asked, began_s = next(_Web.asked), time.monotonic()
+        time.sleep(2.0)
+        asks = next(_Web.asked) - asked - 1
+        assert asks == pytest.approx(4 * (time.monotonic() - began_s), abs=2)
+
+
+def test_hls_is_played_and_lost_where_a_live_one_stops(tmp_path: Path) -> None:
+    """A playlist that is whole is played to its end; one that stops growing is a camera that fell silent."""
+    playlist, short = write_hls(tmp_path, 75), {"connect_s": 2, "silent_s": 2}
+    (tmp_path / "live.m3u8").write_text(playlist.replace("#EXT-X-ENDLIST\n", ""))
+    handler = functools.partial(_Files, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_address[1]}"
+    with (
+        watching(f"{base}/whole.m3u8", looks_per_s=5) as (whole, told),
+        watching(f"{base}/live.m3u8", looks_per_s=5, timeouts=short) as (live, _),
+        watching(f"{base}/none.m3u8") as (none, _),
+    ):
+        until(lambda: live.health.shots >= 3)
+        until(lambda: whole.health.state == "ended")
+        until(lambda: none.health.state == "failed")
+        until(lambda: live.health.state == "reconnecting", within_s=40)
+    assert whole.health.shots == pytest.approx(15, abs=3) and told[0].state == "live"
+    assert none.health.why == "has nothing at this address (404)"
+    server.shutdown()
+    server.server_close()
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+def differ(a: np.ndarray, b: np.ndarray) -> bool:
+    return read_number(a) != read_number(b)
 
 
 def test_a_playlist_cannot_make_us_read_files_of_this_computer(tmp_path: Path) -> None:

@@ -67,6 +67,24 @@ def write_video(path: Path, count: int, rate: int = 25, gop: int = 10, b_frames:
     return path
 
 
+def write_hls(folder: Path, count: int) -> str:
+    """An HLS playlist, ``whole.m3u8``, of segments of a second of drawn pictures; gives its text."""
+    import av
+
+    path = folder / "whole.m3u8"
+    whole = {"hls_time": "1", "hls_list_size": "0"}
+    with av.open(str(path), "w", format="hls", options=whole) as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.thread_count = 25, 1
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(drawn(number, 320, 180), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_text()
+
+
 class RtspCamera:
     """The server's process on a port of the loopback; ``url`` reaches it. A context manager."""
 

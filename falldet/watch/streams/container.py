@@ -11,11 +11,12 @@ from typing import Any
 from falldet.watch.clock import Clock
 from falldet.watch.streams.address import host_of, with_login
 from falldet.watch.streams.decoding import LazyDecoder, ToRgb
-from falldet.watch.streams.feed import Looks, Lost, Picture, Refused
+from falldet.watch.streams.feed import Feed, Looks, Lost, Picture, Refused
 from falldet.watch.streams.health import Vitals
 from falldet.watch.streams.lag import Effort, Lag
 from falldet.watch.streams.options import CameraOptions
 from falldet.watch.streams.pace import Pace
+from falldet.watch.streams.snapshot import SnapshotFeed, is_snapshot
 from suite.data.video import VideoReader
 
 _PROTOCOLS = {  # what a playlist or a redirection may lead to: never to a file of this computer
@@ -30,13 +31,22 @@ _SHORT_S = 1.0
 class ContainerFeed:
     """An open stream of video; `file_feed` and `network_feed` open it.
 
-    ``endless`` streams give what comes when it comes; others, which have an end, are played at their pace.
+    ``endless`` ones were lost where they end. What is ``paced`` (files, and HLS, which comes in bursts) is
+    played at its own pace; of all others what comes is taken when it comes.
     """
 
     def __init__(
-        self, container: Any, options: CameraOptions, clock: Clock, pace: Pace, vitals: Vitals, endless: bool
+        self,
+        container: Any,
+        options: CameraOptions,
+        clock: Clock,
+        pace: Pace,
+        vitals: Vitals,
+        *,
+        endless: bool,
+        paced: bool,
     ) -> None:
-        self.endless = endless
+        self.endless, self._paced = endless, paced
         self._container, self._stream = container, container.streams.video[0]
         self._options, self._clock, self._pace, self._vitals = options, clock, pace, vitals
         self._network = options.kind == "network"
@@ -54,7 +64,7 @@ class ContainerFeed:
         for packet, waited_s in self._packets():
             self._decoder.add(packet)
             real_s, stamp_s = time.monotonic(), self._stamp_s(packet)
-            if self.endless:
+            if not self._paced:
                 time_s, late = self._clock.now_s(), lag.late(real_s, stamp_s, waited_s)
             else:
                 time_s = self._pace.time_s(self._position_s)
@@ -65,7 +75,7 @@ class ContainerFeed:
                 looks.taken(time_s)
                 self._vitals.count(dropped=1)
                 continue
-            if not self.endless and self._pace.wait(time_s):
+            if self._paced and self._pace.wait(time_s):
                 return
             begun_s = time.monotonic()
             frame = self._decoder.newest()
@@ -82,9 +92,9 @@ class ContainerFeed:
         frame = self._decoder.newest(end=True)
         self._tell_damage()
         time_s = self._pace.time_s(self._position_s)
-        if not self.endless and frame is not None and looks.due(time_s) and not self._pace.wait(time_s):
+        if self._paced and frame is not None and looks.due(time_s) and not self._pace.wait(time_s):
             yield self._picture(frame, time_s)
-        if not self.endless:
+        if self._paced:
             self._pace.ended(self._position_s + self._step_s)
 
     def close(self) -> None:
@@ -133,7 +143,7 @@ class ContainerFeed:
 
     def _picture(self, frame: Any, time_s: float) -> Picture:
         size_px = (frame.width, frame.height)
-        return Picture(self._rgb(frame), self._clock.now_s() if self.endless else time_s, size_px)
+        return Picture(self._rgb(frame), time_s if self._paced else self._clock.now_s(), size_px)
 
     def _tell_damage(self) -> None:
         new, self._damaged = self._decoder.damaged - self._damaged, self._decoder.damaged
@@ -149,13 +159,27 @@ def file_feed(options: CameraOptions, clock: Clock, pace: Pace, vitals: Vitals) 
 
     VideoReader(options.source).close()  # which says what is wrong with it
     container = av.open(f"file:{options.source}", options={"protocol_whitelist": "file"})
-    return ContainerFeed(container, options, clock, pace, vitals, endless=False)
+    return ContainerFeed(container, options, clock, pace, vitals, endless=False, paced=True)
 
 
 def network_feed(
     options: CameraOptions, clock: Clock, pace: Pace, vitals: Vitals, stop: threading.Event
-) -> ContainerFeed:
-    """A camera at an address; it may also be a video on a server. Raises Lost, Refused or BadInput."""
+) -> Feed:
+    """A camera at an address: a stream, a picture that is asked for again and again, or a video on a server.
+    Raises Lost, Refused or BadInput."""
+    container = _opened(options, stop)
+    if is_snapshot(container):
+        return SnapshotFeed(container, lambda: _opened(options, stop), options, clock, vitals, stop)
+    # A video on a server has an end, and HLS comes in bursts: both are played at their pace.
+    paced = not options.source.lower().startswith("rtsp") and (
+        bool(container.duration) or container.format.name == "hls"
+    )
+    endless = not (paced and container.duration)
+    return ContainerFeed(container, options, clock, pace, vitals, endless=endless, paced=paced)
+
+
+def _opened(options: CameraOptions, stop: threading.Event) -> Any:
+    """PyAV's container of the address. Raises Lost, Refused or BadInput."""
     import av
     from av.error import FFmpegError
 
@@ -182,9 +206,7 @@ def network_feed(
     if not container.streams.video:
         container.close()
         raise Refused("sends no video")
-    # A video on a server has an end, and HLS comes in bursts: both are played at their pace.
-    endless = scheme.startswith("rtsp") or not (container.duration or container.format.name == "hls")
-    return ContainerFeed(container, options, clock, pace, vitals, endless)
+    return container
 
 
 def _find(host: str) -> None:

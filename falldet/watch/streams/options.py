@@ -45,7 +45,8 @@ class CameraOptions(Config):
     """Shown and used in file names, topics and addresses: letters, digits, spaces, . _ -"""
     source: Source
     """A path (video, folder of pictures, RGB-D recording), the number of a camera of this computer, or the
-    address of one: rtsp://, rtsps://, http://, https://."""
+    address of one: rtsp://, rtsps://, http://, https://. An address of a single picture (a snapshot) is asked
+    for every look; HLS (.m3u8) is played."""
     looks_per_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     username: SecretStr | None = None
     password: SecretStr | None = None
