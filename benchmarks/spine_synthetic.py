@@ -118,8 +118,8 @@ def scanned(number: Mapping[float, int]) -> tuple[list[Person], list[str]]:
             rng = np.random.default_rng([seed, round(1000 * noise_mm)])
             scan = scan_points(subject, noise_mm=noise_mm, rng=rng)
             surface = back_surface(scan.cloud.points, units="mm")
-            people.append(compared(subject, scan, "true", *true_landmarks(subject, scan, surface)))
             try:
+                people.append(compared(subject, scan, "true", *true_landmarks(subject, scan, surface)))
                 people.append(compared(subject, scan, "automatic", *find_landmarks(surface)))
             except BadInput as error:
                 refused.append(f"{seed} at {noise_mm} mm: {error}")
