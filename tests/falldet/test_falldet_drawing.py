@@ -98,7 +98,8 @@ def test_labels_do_not_cover_one_another():
         patch = alone[:y1][rows][:, columns]
         assert patch.shape[0] > 10
         assert patch.shape[1] > 40
-        assert cv2.matchTemplate(together, patch, cv2.TM_SQDIFF).min() < 0.5  # whole somewhere
+        # Whole somewhere; sums of 2e7 are rounded to 4 on some CPUs.
+        assert cv2.matchTemplate(together, patch, cv2.TM_SQDIFF).min() < 100
 
 
 def test_labels_grow_with_the_picture():
