@@ -183,7 +183,7 @@ def test_a_dead_and_a_silent_target_hinder_neither_the_others_nor_recording(
     assert receiver.keys == [key(number) for number in range(10)]  # the oldest first
     assert until(lambda: "refused" in (house.outbox.health()["dead"].why or ""))
     assert house.outbox.health()["alive"].why is None
-    assert house.store.waiting_for() == {"dead": 10, "silent": 10, "alive": 0}
+    assert until(lambda: house.store.waiting_for() == {"dead": 10, "silent": 10, "alive": 0})
     begun_s = time.monotonic()
     house.close()
     assert time.monotonic() - begun_s < 5  # it does not wait for who is silent
