@@ -17,6 +17,7 @@ from torch.nn.functional import grid_sample
 from nerfrecon.fields.sdf import SdfField
 from nerfrecon.render.random import Draw, torch_uniform
 from suite.errors import BadInput
+from suite.geometry.raycasting import RayMesh
 
 FIT_BATCH = 4096
 FIT_RATE, FIT_LAST_SHARE = 1e-2, 0.02
@@ -60,14 +61,8 @@ def _distance_to(
     vertices: Float[np.ndarray, "v 3"], faces: np.ndarray, points: np.ndarray
 ) -> Float32[np.ndarray, " n"]:
     """Of points to the nearest triangle."""
-    from nerfrecon.simulate.subject import open3d
-
-    o3d = open3d()
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor(vertices.astype(np.float32)), o3d.core.Tensor(faces.astype(np.uint32))
-    )
-    return scene.compute_distance(o3d.core.Tensor(points.astype(np.float32))).numpy()
+    places, _ = RayMesh(vertices, faces).nearest(points)
+    return np.linalg.norm(places - points, axis=1).astype(np.float32)
 
 
 @runtime_checkable

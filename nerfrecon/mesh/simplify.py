@@ -79,7 +79,7 @@ def _fast(mesh: Mesh, faces: int, haste: float) -> Mesh:
 
 
 def _open3d(mesh: Mesh, faces: int) -> Mesh:
-    from nerfrecon.simulate.subject import open3d
+    from suite.geometry.raycasting import open3d
 
     o3d: Any = open3d()
     legacy = o3d.geometry.TriangleMesh(

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from nerfrecon.simulate.subject import Subject, open3d
+from nerfrecon.simulate.subject import Subject
 from suite.geometry.camera import PinholeCamera
+from suite.geometry.raycasting import RayHits, RayMesh
 
 KEY_LIGHT = np.array([0.45, 0.75, 0.5])
 """Towards the larger of two lamps (right, up, front); the smaller one is opposite."""
@@ -36,12 +37,8 @@ class Studio:
     """A subject under soft light, ready to be photographed."""
 
     def __init__(self, subject: Subject) -> None:
-        o3d = open3d()
         self.subject = subject
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(
-            subject.vertices.astype(np.float32), np.ascontiguousarray(subject.faces.astype(np.uint32))
-        )
+        self._mesh = RayMesh(subject.vertices, subject.faces)
 
     def photograph(
         self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"], finer: int = 2
@@ -59,13 +56,11 @@ class Studio:
 
     def look(self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"], finer: int = 1) -> Looked:
         """What `finer` x `finer` rays a pixel meet."""
-        depth, found = self._cast(camera, T_world_camera, finer)
-        hit = np.isfinite(depth)
-        face = np.where(hit, found["primitive_ids"].numpy().astype(np.int64), -1)
-        ab = found["primitive_uvs"].numpy()[hit].astype(np.float64)
-        weight = np.stack([1 - ab.sum(1), ab[:, 0], ab[:, 1]], 1)
+        found, directions = self._cast(camera, T_world_camera, finer)
+        hit, depth, face = found.met, _along_axis(found), found.face
+        weight = found.weights[hit].astype(np.float64)
         normal = self.subject.normal(face[hit], weight)
-        facing = np.einsum("nd,nd->n", normal, found["directions"][hit]) < 0
+        facing = np.einsum("nd,nd->n", normal, directions[hit]) < 0
         normal = np.where(facing[:, None], normal, -normal)  # both sides of a thin sheet are lit alike
         colour = np.zeros((*depth.shape, 3))
         colour[hit] = self.subject.colour(face[hit], weight) * _light(normal)[:, None]
@@ -75,15 +70,14 @@ class Studio:
         self, camera: PinholeCamera, T_world_camera: Float[np.ndarray, "4 4"]
     ) -> Float[np.ndarray, "h w"]:
         """Depth of the rays through pixel centres."""
-        return self._cast(camera, T_world_camera, 1)[0]
+        return _along_axis(self._cast(camera, T_world_camera, 1)[0])
 
     def nearest(
         self, points: Float[np.ndarray, "n 3"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
         """Distance of points in the world to the subject's surface, and the normal of the face there."""
-        found = self._scene.compute_closest_points(open3d().core.Tensor.from_numpy(points.astype(np.float32)))
-        away = np.linalg.norm(found["points"].numpy().astype(np.float64) - points, axis=1)
-        return away, found["primitive_normals"].numpy().astype(np.float64)
+        places, normals = self._mesh.nearest(points)
+        return np.linalg.norm(places.astype(np.float64) - points, axis=1), normals.astype(np.float64)
 
     def openness(
         self,
@@ -101,8 +95,7 @@ class Studio:
             way = rng.normal(size=(len(points), 3))
             way = normals + way / np.linalg.norm(way, axis=1, keepdims=True)
             start = points + 1e-4 * scale * normals
-            cast = np.concatenate([start, way], 1).astype(np.float32)
-            free += ~np.isfinite(self._scene.cast_rays(cast)["t_hit"].numpy())
+            free += ~self._mesh.cast(start, way).met
         return free / rays
 
     def sees(
@@ -118,19 +111,19 @@ class Studio:
         scale = float(np.ptp(self.subject.box, axis=0).max())
         away = T_world_camera[:3, 3] - points
         inside &= (away * normals).sum(1) > 0
-        cast = np.concatenate([points + 1e-4 * scale * normals, away], 1).astype(np.float32)
-        blocked = self._scene.cast_rays(cast)["t_hit"].numpy() < 1
-        return inside & ~blocked
+        return inside & ~self._mesh.blocked(points + 1e-4 * scale * normals, away)
 
-    def _cast(self, camera: PinholeCamera, T: np.ndarray, finer: int) -> tuple[np.ndarray, dict]:
+    def _cast(self, camera: PinholeCamera, T: np.ndarray, finer: int) -> tuple[RayHits, np.ndarray]:
+        """Hits and directions, which have length 1 along the optical axis."""
         rows, columns = camera.height * finer, camera.width * finer
         v, u = (np.mgrid[:rows, :columns] + 0.5) / finer - 0.5
         local = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], -1)
         directions = local @ T[:3, :3].T
-        cast = np.concatenate([np.broadcast_to(T[:3, 3], directions.shape), directions], -1)
-        found = self._scene.cast_rays(cast.astype(np.float32))
-        depth = found["t_hit"].numpy().astype(np.float64)  # directions have length 1 along the optical axis
-        return np.where(np.isfinite(depth), depth, np.nan), {"directions": directions, **found}
+        return self._mesh.cast(T[:3, 3], directions), directions
+
+
+def _along_axis(found: RayHits) -> np.ndarray:
+    return np.where(found.met, found.distance.astype(np.float64), np.nan)
 
 
 def _light(normal: np.ndarray) -> np.ndarray:

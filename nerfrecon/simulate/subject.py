@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from nerfrecon.simulate.solid_texture import solid_texture
-from suite.errors import BackendUnavailable, BadInput
+from suite.errors import BadInput
+from suite.geometry.raycasting import open3d
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +83,6 @@ def read_subject(path: str | Path) -> Subject:
         uv.reshape(-1, 3, 2).astype(np.float64) if textured else None,
         np.ascontiguousarray(textures[0][..., :3]) if textured else None,
     )
-
-
-def open3d() -> Any:
-    """The package, whose stubs do not know that tensors are made of arrays."""
-    try:
-        import open3d as o3d
-    except ImportError as error:
-        raise BackendUnavailable("open3d", str(error), hint="pip install open3d") from None
-    return o3d
 
 
 def corner_normals(

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfrecon.simulate.subject import open3d
 from nerfrecon.texture.options import AtlasOptions
 from suite.errors import BackendUnavailable, BadInput
 from suite.geometry.mesh import Mesh
+from suite.geometry.raycasting import RayMesh
 
 _USED = 0.6
 """Share of a texture that xatlas typically covers."""
@@ -85,19 +85,15 @@ def covered_texels(
     """By rays through the texels' middles at the flat charts."""
     width, height = size_px
     flat = np.concatenate([uv * [width, height], np.zeros((len(uv), 1))], 1).astype(np.float32)
-    scene = open3d().t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(flat, np.ascontiguousarray(faces.astype(np.uint32)))
+    charts = RayMesh(flat, faces)
     where = np.zeros((height, width), bool)
     found_faces, found_weights = [], []
     band = max(1, (1 << 20) // width)
     for top in range(0, height, band):
         y, x = np.mgrid[top : min(top + band, height), :width]
-        rays = np.zeros((y.size, 6), np.float32)
-        rays[:, 0], rays[:, 1], rays[:, 2], rays[:, 5] = x.ravel() + 0.5, y.ravel() + 0.5, -1, 1
-        found = scene.cast_rays(rays)
-        met = np.isfinite(found["t_hit"].numpy())
-        where[top : top + band] = met.reshape(y.shape)
-        ab = found["primitive_uvs"].numpy()[met]
-        found_faces.append(found["primitive_ids"].numpy()[met].astype(np.int32))
-        found_weights.append(np.concatenate([1 - ab.sum(1, keepdims=True), ab], 1))
+        above = np.stack([x.ravel() + 0.5, y.ravel() + 0.5, np.full(y.size, -1.0)], 1)
+        hits = charts.cast(above, np.array([0.0, 0.0, 1.0]))
+        where[top : top + band] = hits.met.reshape(y.shape)
+        found_faces.append(hits.face[hits.met].astype(np.int32))
+        found_weights.append(hits.weights[hits.met])
     return Covered(where, np.concatenate(found_faces), np.concatenate(found_weights))

@@ -1,4 +1,4 @@
-"""What the rays of a camera meet on a mesh (Open3D's ray casting, Embree)."""
+"""What the rays of a camera meet on a mesh."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from nerfrecon.backends.base import RayCamera
 from nerfrecon.render.rays import camera_directions
 from nerfrecon.scene import Scene
-from nerfrecon.simulate.subject import open3d
 from nerfrecon.training.views import ray_camera
+from suite.geometry.raycasting import RayMesh
 
 _CHUNK = 1 << 20
 
@@ -34,8 +34,7 @@ class Caster:
         # About its middle, so that float32 is enough wherever the mesh stands.
         self.middle = vertices.mean(0)
         local = vertices - self.middle
-        self._scene = open3d().t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(local.astype(np.float32), np.ascontiguousarray(faces.astype(np.uint32)))
+        self._mesh = RayMesh(local, faces)
         a, b, c = (local[faces[:, k]] for k in range(3))
         cross = np.cross(b - a, c - a)
         self._normals = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
@@ -48,16 +47,10 @@ class Caster:
     def _cast(self, camera: RayCamera, pixels: np.ndarray) -> Hits:
         T = camera.T_unit_camera
         directions = (camera_directions(camera, pixels) @ T[:3, :3].T).astype(np.float32)
-        origin = (T[:3, 3] - self.middle).astype(np.float32)
-        rays = np.concatenate([np.broadcast_to(origin, directions.shape), directions], 1)
-        found = self._scene.cast_rays(rays)
-        distance = found["t_hit"].numpy()
-        met = np.isfinite(distance)
-        face = np.where(met, found["primitive_ids"].numpy(), 0).astype(np.int32)
-        ab = found["primitive_uvs"].numpy()
-        weights = np.concatenate([1 - ab.sum(1, keepdims=True), ab], 1)
+        found = self._mesh.cast(T[:3, 3] - self.middle, directions)
+        face = np.maximum(found.face, 0).astype(np.int32)
         cosine = -np.einsum("ij,ij->i", self._normals[face].astype(np.float32), directions)
-        return Hits(met, distance, face, weights, cosine)
+        return Hits(found.met, found.distance, face, found.weights, cosine)
 
 
 def scene_camera(scene: Scene, view: int, scale: float | int = 1.0) -> RayCamera:
