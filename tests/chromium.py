@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,16 @@ class Browser:
         self.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'nearest'}})")
         self.click(*self.centre(selector))
 
-    def drag(self, *places: tuple[float, float], button: str = "left") -> None:
-        """Press at the first place, move in steps, let go at the last."""
+    def drag(
+        self,
+        *places: tuple[float, float],
+        button: str = "left",
+        between: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Press at the first place, call `between`, move in steps, let go at the last."""
         self._mouse("mouseMoved", places[0], "none")
         self._mouse("mousePressed", places[0], button)
+        between()
         for (x, y), (next_x, next_y) in itertools.pairwise(places):
             for share in (0.3, 0.7, 1.0):
                 self._mouse("mouseMoved", (x + share * (next_x - x), y + share * (next_y - y)), button)

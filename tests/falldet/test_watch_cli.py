@@ -30,7 +30,7 @@ def entries(running: Running) -> list[dict[str, str]]:
 
 
 def test_one_video_is_watched_to_its_end(tmp_path: Path):
-    write_room(tmp_path / "hall.mp4", (1.0, UP), (3.5, DOWN))
+    write_room(tmp_path / "hall.mp4", (1.0, UP), (8.0, DOWN))
     with Running(tmp_path / "log", "watch", "hall.mp4", "page.port=0", "cameras.0.looks_per_s=4") as running:
         assert running.process.wait(60) == 0, running.said()
     assert events(tmp_path / "watch") == [("hall", "lost")]

@@ -122,6 +122,29 @@ def test_a_zone_is_drawn_with_the_mouse_moved_and_used(page: Browser, watched: S
     )  # the fixed one and ours
 
 
+NEWS = """new Promise((read) => {
+  const fetch = window.fetch;
+  window.fetch = async (address, options) => {
+    const answer = await fetch(address, options);
+    if (address === "/api/cameras") { window.fetch = fetch; setTimeout(read, 50); }
+    return answer;
+  };
+  document.querySelector("#filter").dispatchEvent(new Event("change"));
+})"""
+"""The page asks for what is new, and has read the answer."""
+
+
+def test_news_while_a_point_is_held_does_not_take_it_away(page: Browser, watched: StandIn):
+    open_room(page)
+    page.click_on("#rectangle")
+    save(page)
+    corners = polygons(watched)[0]
+    to = page.centre(FRAME, 0.1, 0.2)
+    page.drag(page.centre(".handle:nth-child(1)"), to, between=lambda: page.value(NEWS))
+    save(page)
+    assert flat(polygons(watched)[0]) == pytest.approx(flat([(0.1, 0.2), *corners[1:]]), abs=0.004)
+
+
 def test_a_zone_by_keyboard_alone(page: Browser, watched: StandIn):
     page.value("document.querySelector('.tile .caption button').focus()")
     page.key("Enter")

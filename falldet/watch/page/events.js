@@ -58,7 +58,9 @@ async function refresh() {
     find("events").replaceChildren(...events.map(eventRow));
     find("no-events").hidden = events.length > 0;
     find("older").hidden = events.length < limit;
-    for (const { name, zones } of (await ask("/api/cameras")).cameras) {
+    const saves = viewer.saves, known = (await ask("/api/cameras")).cameras;
+    if (saves !== viewer.saves) return; // asked before zones were saved here: what came may be older
+    for (const { name, zones } of known) {
       const camera = cameras.get(name);
       camera.zones = zones;
       showZones(camera.tile.parts.zones, zones);

@@ -2,7 +2,7 @@
 // One camera large, and its zones drawn by pointer, touch or keyboard.
 const CLOSE_PX = 16; // a click this near to the first point closes the polygon
 const STEP_SHARE = 0.005;
-const viewer = { name: null, zones: [], before: [], chosen: -1, point: -1, drawing: null, hover: null, parts: null, saved: "" };
+const viewer = { name: null, zones: [], before: [], chosen: -1, point: -1, drawing: null, hover: null, held: false, parts: null, saved: "", saves: 0 };
 const stage = find("viewer-stage");
 
 function viewed() { return find("viewer").open ? viewer.name : null; }
@@ -29,8 +29,8 @@ function loadZones() {
   render();
 }
 
-function zonesChanged() { // elsewhere, such as on another page; what is being drawn here is not thrown away
-  if (viewed() && !changed() && !viewer.drawing) loadZones();
+function zonesChanged() { // elsewhere, such as on another page; what is drawn or held here is not thrown away
+  if (viewed() && !changed() && !viewer.drawing && !viewer.held) loadZones();
 }
 
 function edit(change) { // every change passes here, so that it can be undone
@@ -139,9 +139,11 @@ function drag(event, move, keepsUndo = true) { // follows the pointer wherever i
   event.preventDefault();
   event.stopPropagation();
   const before = JSON.stringify(viewer.zones), id = event.pointerId;
+  viewer.held = true;
   const follow = (next) => { if (next.pointerId === id) { move(place(next)); render(); } };
   const end = (next) => {
     if (next.pointerId !== id) return;
+    viewer.held = false;
     for (const [name, listener] of [["pointermove", follow], ["pointerup", end], ["pointercancel", end]]) window.removeEventListener(name, listener);
     if (keepsUndo && before !== JSON.stringify(viewer.zones)) viewer.before.push(before);
     find("saved").textContent = "";
@@ -224,6 +226,7 @@ find("save").addEventListener("click", async () => {
       method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ zones }),
     });
     const camera = cameras.get(name);
+    viewer.saves += 1;
     camera.zones = answer.zones;
     showZones(camera.tile.parts.zones, answer.zones);
     if (viewed() === name) { loadZones(); find("draw").focus(); } // a button that is off holds no focus
