@@ -96,7 +96,8 @@ def run(data: Data) -> BenchmarkResult:
             Metric("lego_cpu_s", lego.cpu_s, "s", "lower"),
         ]
         rows = [_row(name, one) for name, one in (("fox", fox), ("flowerpot", pot), ("lego", lego))]
-    columns = ["set", "registered", "of", "points", "track", "reprojection px", "features", "match", "map"]
+    columns = ["set", "registered", "of", "points", "track", "reprojection px"]
+    columns += ["features", "match", "map", "adjust"]
     return BenchmarkResult(metrics, [Table(columns, rows, caption="CPU-seconds a step")])
 
 
@@ -186,6 +187,6 @@ def _named(name: str, true: dict) -> str:
 
 def _row(name: str, one: Found) -> list:
     told, seconds = one.told, one.told["seconds"]
-    steps = [seconds[f"{step}_cpu"] for step in ("features", "matching", "mapping")]
+    steps = [seconds[f"{step}_cpu"] for step in ("features", "matching", "mapping", "adjusting")]
     figures = [told[key] for key in ("registered", "total", "points", "track_length", "reprojection_px")]
     return [name, *figures, *steps]

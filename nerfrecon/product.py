@@ -125,7 +125,7 @@ def _from_photographs(config: ProductConfig, frames: Path, sfm: Path, scene: Pat
     source = config.source.resolve()
     return [
         Stage("frames", frames, lambda out, work: _frames(source, out, config), (source,), config.frames),
-        Stage("sfm", sfm, lambda out, work: _sfm(frames, out, config), (frames,), config.sfm),
+        Stage("sfm", sfm, lambda out, work: _sfm(frames, out, config), (frames,), config.sfm, version=2),
         Stage(
             "object",
             scene,

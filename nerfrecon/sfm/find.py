@@ -1,9 +1,9 @@
 """Pictures -> where their cameras stood: OUT/sparse (COLMAP's model), OUT/sfm.json, and links to the
 pictures, so that OUT opens as a scene.
 
-features -> which pictures to compare -> matches -> (a turntable's background out) -> poses -> up, ground,
-scale. What is done is kept in a work folder beside OUT until all is: a run that was cut short looks for no
-feature twice.
+features -> which pictures to compare -> matches -> (a turntable's background out) -> poses -> all of it once
+more, robustly -> up, ground, scale. What is done is kept in a work folder beside OUT until all is: a run that
+was cut short looks for no feature twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nerfrecon.sfm.adjust import adjust
 from nerfrecon.sfm.cameras import SourcePicture, create_database, source_pictures
 from nerfrecon.sfm.colmap_calls import colmap
 from nerfrecon.sfm.features import extract
@@ -62,6 +63,8 @@ def find_cameras(frames: Path, out: Path, options: SfmOptions, masks: Path | Non
         if _placed(models) < len(pictures):
             models = _tried_again(database, pictures, models, plan.pairs, options, work, images, still)
     refuse_failure(database, pictures, models, options, frames)
+    with _timed(seconds, "adjusting"):
+        adjust(models[0])
     with _timed(seconds, "scale"):
         found = _described(models, pictures, options)
     found |= {
