@@ -73,3 +73,10 @@ def test_errors_are_those_of_colmap():
         [image.cam_from_world().matrix() for image in adjust(model).images],
         [image.cam_from_world().matrix() for image in adjust(again).images],
     )
+
+
+def test_it_is_quiet(capfd: pytest.CaptureFixture[str]):
+    model = synthetic()
+    observed_with(model, WRONG_SHARE)
+    adjust(model)
+    assert "bundle_adjustment" not in "".join(capfd.readouterr())
