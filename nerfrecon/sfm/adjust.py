@@ -24,7 +24,7 @@ LEAST_PX = 0.02
 PARTS, ITERATIONS = 10, 10
 """Of a round, at most: Ctrl-C is heard between parts."""
 TOLERANCE = 1e-4
-"""Relative change of the cost that ends a round; going on to the last digit takes seven times as long and moves
+"""Relative change of the cost that ends a round: to the last digit takes seven times as long, and moves
 cameras by less than they are off."""
 
 
