@@ -16,15 +16,14 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from nerfrecon.bake.fast_march import Marcher
 from nerfrecon.bake.options import BakeOptions
 from nerfrecon.bake.quantise import from_bytes, reduced, to_bytes
 from nerfrecon.bake.render import (
     CHANNELS,
     DIFFUSE,
     FEATURES,
-    Lookup,
     Shader,
-    march,
     see,
     shade,
 )
@@ -66,12 +65,12 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
     weight = torch.zeros(len(table))
     most = torch.zeros(len(table))
     sums = torch.zeros(len(table), 3)
-    lookup = Lookup(voxels)
+    marcher = Marcher(voxels)
     codes = table[:, 0].contiguous()
     draws = rounds(teacher, options.rays, np.random.default_rng(options.seed))
     for _ in range(max(1, options.look_rays // options.rays)):
         batch = rays_of(teacher, next(draws))
-        marched = march(lookup, codes, optics, batch.origins, batch.directions)
+        marched = marcher.march(codes, optics, batch.origins, batch.directions)
         seen = see(table, marched, optics)
         each = seen.weight[:, None] * marched.weights
         rows = marched.rows.ravel()
@@ -97,7 +96,7 @@ def begin(source: Source, teacher: Teacher, resolution: int, options: BakeOption
 def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, list[float]]:
     """The model after the fit, its values those of bytes; and the loss of each step."""
     optics, table, shader = options.optics, model.table, model.shader
-    lookup = Lookup(model.voxels)
+    marcher = Marcher(model.voxels)
     draws = rounds(teacher, options.rays, np.random.default_rng(options.seed + 1))
     generator = torch.Generator().manual_seed(options.seed)
     first, second, counts = torch.zeros_like(table), torch.zeros_like(table), torch.zeros(len(table), 1)
@@ -113,7 +112,7 @@ def fit(model: Model, teacher: Teacher, options: BakeOptions) -> tuple[Model, li
         offset = torch.rand(n, generator=generator)
         behind = torch.rand(n, 3, generator=generator)
         codes = table[:, 0].contiguous()
-        marched = march(lookup, codes, optics, batch.origins, batch.directions, offset)
+        marched = marcher.march(codes, optics, batch.origins, batch.directions, offset)
         touched = torch.zeros(len(table), dtype=torch.bool)
         touched[marched.rows.ravel()] = True
         rows = torch.nonzero(touched)[:, 0]

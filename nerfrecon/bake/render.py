@@ -153,13 +153,7 @@ def march(
     A shader looks at one lattice point after another; here it is `AT_ONCE` of each ray in a pass, and what
     lies behind a jump or a ray's end is dropped. `counting` follows the shader to count what it does.
     """
-    n = lookup.resolution
-    o = origins * n - 0.5
-    d = torch.where(directions.abs() < PARALLEL, PARALLEL, directions)
-    low, high = (0 - o) / d, (n - 1 - o) / d
-    t0 = torch.minimum(low, high).amax(1).clamp(min=0)
-    t1 = torch.maximum(low, high).amin(1)
-    t0 = t0 + optics.step * (0.5 if offset is None else offset)
+    o, d, t0, t1 = entered(lookup, optics, origins, directions, offset)
     steps, reads = (torch.zeros(len(o), dtype=torch.int64) for _ in range(2))
     ray = torch.nonzero(t0 < t1)[:, 0]
     o, d, t0, t1 = o[ray], d[ray], t0[ray], t1[ray]
@@ -200,6 +194,25 @@ def march(
         if not on.all():
             ray, o, d, t0, t1, k, clear = (one[on] for one in (ray, o, d, t0, t1, k, clear))
     return _packed(found, len(origins), steps, reads)
+
+
+def entered(
+    lookup: Lookup,
+    optics: OpticsOptions,
+    origins: Float32[Tensor, "rays 3"],
+    directions: Float32[Tensor, "rays 3"],
+    offset: Float32[Tensor, " rays"] | None,
+) -> tuple[
+    Float32[Tensor, "rays 3"], Float32[Tensor, "rays 3"], Float32[Tensor, " rays"], Float32[Tensor, " rays"]
+]:
+    """Rays in voxel coordinates, where their lattices begin, and where the cube ends."""
+    n = lookup.resolution
+    o = origins * n - 0.5
+    d = torch.where(directions.abs() < PARALLEL, PARALLEL, directions)
+    low, high = (0 - o) / d, (n - 1 - o) / d
+    t0 = torch.minimum(low, high).amax(1).clamp(min=0)
+    t1 = torch.maximum(low, high).amin(1)
+    return o, d, t0 + optics.step * (0.5 if offset is None else offset), t1
 
 
 def _jump(

@@ -7,6 +7,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 
@@ -286,6 +287,7 @@ void set_occupancy_of(nerf::Occupancy& o, const Vector& values, const Bytes& all
 }  // namespace
 
 #include "sdf_bind.h"
+#include "baked_bind.h"
 
 NB_MODULE(_native, m) {
     m.def("runnable", &nerf::runnable, "bf16"_a = false, "Names of the kernels that this machine can run, best first.");
@@ -441,4 +443,5 @@ NB_MODULE(_native, m) {
             std::tie(c.step, c.applied, c.refused_in_row, c.caution, c.kept_per_ray) = place;
         });
     bind_sdf(m);
+    bind_baked(m);
 }
