@@ -50,7 +50,7 @@ class BakeOptions(Config):
     """Depth behind visible surfaces in which voxels are looked at at all."""
     look_rays: Annotated[int, Field(ge=1)] = 400_000
     """Rays that find out what is seen, and in which colours, before the fit."""
-    fit_cpu_s: Positive = 100.0
+    fit_cpu_s: Positive = 160.0
     """CPU-seconds of the fit to these pictures ..."""
     fit_steps: Annotated[int, Field(ge=1)] | None = None
     """... or so many steps of it, where that is less."""
