@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from spine.synthetic.casting import Caster
 from spine.synthetic.config import SubjectConfig
 from spine.synthetic.random_curves import draw
 from suite.body import Body, BodyPose, BodyShape, ShapedBody, load_body
 from suite.body.parts import PART_NAMES, parts_of_bones
 from suite.body.subdivision import FinerSkin, finer_skin
 from suite.geometry.mesh import Mesh
+from suite.geometry.raycasting import RayMesh
 from suite.geometry.rotations import so3_exp, so3_log
 
 BODY_FROM_MODEL = np.array([[-1.0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]])
@@ -186,7 +186,7 @@ def _midline(
     near = [np.flatnonzero(back & (np.abs(vertices[:, 0]) < width)) for width in _ABREAST_MM]
     middle = next((found for found in near if len(found) > _LEAST_MIDLINE), near[-1])
     start = vertices[middle] + [0.0, 0.0, 2000.0]
-    hit = Caster(vertices, faces).cast(start, np.array([0.0, 0.0, -1.0])).distance_mm
+    hit = RayMesh(vertices, faces).cast(start, np.array([0.0, 0.0, -1.0])).distance
     seen: Bool[np.ndarray, " k"] = np.abs(hit - 2000.0) < 1.5
     chosen = middle[seen]
     return chosen[np.argsort(vertices[chosen, 1])]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from spine.synthetic.casting import Caster, Hits
+from suite.geometry.raycasting import RayHits, RayMesh
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 MARKER_PART = -1
@@ -27,8 +27,8 @@ class PersonMesh:
     at_rest_mm: Float[np.ndarray, "n 3"]
 
     @cached_property
-    def caster(self) -> Caster:
-        return Caster(self.vertices_mm, self.faces)
+    def for_rays(self) -> RayMesh:
+        return RayMesh(self.vertices_mm, self.faces)
 
     @cached_property
     def normals(self) -> Float[np.ndarray, "n 3"]:
@@ -41,11 +41,11 @@ class PersonMesh:
                 out[:, axis] += np.bincount(self.faces[:, k], cross[:, axis], len(out))
         return out
 
-    def from_behind(self, xy_mm: Float[np.ndarray, "*k 2"]) -> Hits:
-        """Level rays forwards through places (x, y); `distance_mm` is z, -inf where there is nobody."""
+    def from_behind(self, xy_mm: Float[np.ndarray, "*k 2"]) -> RayHits:
+        """Level rays forwards through places (x, y); `distance` is z in mm, -inf where there is nobody."""
         start = np.concatenate([xy_mm, np.full((*xy_mm.shape[:-1], 1), _FAR_MM)], axis=-1)
-        hits = self.caster.cast(start, np.array([0.0, 0.0, -1.0]))
-        return Hits(_FAR_MM - hits.distance_mm, hits.face, hits.normal, hits.weights)
+        hits = self.for_rays.cast(start, np.array([0.0, 0.0, -1.0]))
+        return hits._replace(distance=_FAR_MM - hits.distance.astype(np.float64))
 
     def part_behind(self, xy_mm: Float[np.ndarray, "k 2"]) -> Int[np.ndarray, " k"]:
         """The part of the body that a viewer behind sees at places (x, y); that of a corner of the face."""

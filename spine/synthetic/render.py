@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from spine.synthetic.appearance import Appearance, draw_appearance
-from spine.synthetic.casting import Hits
 from spine.synthetic.person_mesh import PersonMesh
 from spine.synthetic.subject import SimulatedSubject
 from suite.geometry.camera import PinholeCamera
+from suite.geometry.raycasting import RayHits
 
 DARK = 30
 """Grey of where there is nothing."""
@@ -59,9 +59,9 @@ def render(
     ray[..., 0], ray[..., 1] = (u - camera.cx) / camera.fx, ((v - camera.cy) / camera.fy)[:, None]
     length = np.linalg.norm(ray, axis=-1)
     direction = ray @ R / length[..., None]
-    hits = body.caster.cast(np.broadcast_to(eye, direction.shape), direction)
-    found = hits.face >= 0
-    distance = np.where(found, hits.distance_mm, np.nan)
+    hits = body.for_rays.cast(eye, direction)
+    found = hits.met
+    distance = np.where(found, hits.distance.astype(np.float64), np.nan)
     depth[rows, columns] = distance / length / 1000
     place[rows, columns] = (eye + distance[..., None] * direction)[..., :2]
     if picture is not None and looks is not None:
@@ -83,7 +83,7 @@ def thorax_share(u: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 
 def _lit(
-    body: PersonMesh, hits: Hits, found: np.ndarray, albedo: np.ndarray, looks: Appearance
+    body: PersonMesh, hits: RayHits, found: np.ndarray, albedo: np.ndarray, looks: Appearance
 ) -> UInt8[np.ndarray, "k 3"]:
     """Colours of the pixels that show the body: Lambert's law with smooth normals, and an ambient term."""
     corners, weights = body.faces[hits.face[found]], hits.weights[found][..., None]

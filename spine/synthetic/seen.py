@@ -22,9 +22,9 @@ def line_on_skin(config: SubjectConfig, posture: Posture, planned: SkinLine, bod
     T = posture.T_body_vertebra
     d = backwards(T, config.skin_direction)
     far = 2 * planned.skin_to_centre_mm.max() + 200.0
-    hits = body.caster.cast(T[:, :3, 3] + far * d, -d)
-    hit = hits.face >= 0
-    L = np.where(hit, far - np.where(hit, hits.distance_mm, 0.0), planned.skin_to_centre_mm)
+    hits = body.for_rays.cast(T[:, :3, 3] + far * d, -d)
+    along = np.where(hits.met, hits.distance.astype(np.float64), 0.0)
+    L = np.where(hits.met, far - along, planned.skin_to_centre_mm)
     points = T[:, :3, 3] + L[:, None] * d
     # The line goes through the skin points; between them it keeps the course that was planned.
     levels = np.arange(S1 if config.skin_direction == "horizontal" else L5, HIGHEST - 1, -1)
@@ -34,7 +34,7 @@ def line_on_skin(config: SubjectConfig, posture: Posture, planned: SkinLine, bod
 
     def xz(at: np.ndarray) -> np.ndarray:
         x = planned.xz(at)[..., 0] + np.where((at > ends[0]) & (at < ends[-1]), off(at), 0.0)
-        return np.stack([x, body.from_behind(np.stack([x, at], axis=-1)).distance_mm], axis=-1)
+        return np.stack([x, body.from_behind(np.stack([x, at], axis=-1)).distance], axis=-1)
 
     heights = np.array([planned.base_mm[1], planned.vp_mm[1]])
     base, vp = np.insert(xz(heights), 1, heights, axis=1)
@@ -49,6 +49,6 @@ def seen_from_behind(body: PersonMesh, trunk_mm: float, step_mm: float) -> Heigh
     rows = np.arange(-round(BELOW_MM * scale / step_mm), round((trunk_mm + ABOVE_MM * scale) / step_mm) + 1)
     y = rows * step_mm
     hits = body.from_behind(np.stack(np.meshgrid(x, y), axis=-1))
-    z = np.where(hits.face >= 0, hits.distance_mm, np.nan)
+    z = np.where(hits.met, hits.distance, np.nan)
     seen = np.isfinite(z) & (hits.normal[..., 2] > _FACING) & (z > _HIDDEN_MM)
     return HeightMap(x, y, filled(np.where(seen, z, np.nan)), seen)

@@ -179,7 +179,7 @@ def simulate_subject(seed: int, config: SubjectConfig | None = None) -> Simulate
         return bool(hit.face[0] >= 0 and hit.normal[0, 2] > _MARKER_FACING)
 
     marker_xy = marker_places(rng, config, relief.grid, visible)
-    standing = np.column_stack([marker_xy, bare.from_behind(marker_xy).distance_mm])
+    standing = np.column_stack([marker_xy, bare.from_behind(marker_xy).distance])
     mesh = bare.with_domes(standing, MARKER_HEIGHT_MM)
     skin = seen_from_behind(mesh, along.trunk_mm, config.grid_mm)
     rows = skin.y_mm[(skin.y_mm >= found.base_mm[1]) & (skin.y_mm <= found.vp_mm[1])]
@@ -195,10 +195,10 @@ def simulate_subject(seed: int, config: SubjectConfig | None = None) -> Simulate
         T_body_vertebra=posture.T_body_vertebra,
         body=mesh,
         skin=skin,
-        line_mm=np.column_stack([line_xy, bare.from_behind(line_xy).distance_mm]),
+        line_mm=np.column_stack([line_xy, bare.from_behind(line_xy).distance]),
         vp_mm=found.vp_mm,
         base_mm=found.base_mm,
-        dimples_mm=np.column_stack([dimple_xy, bare.from_behind(dimple_xy).distance_mm]),
+        dimples_mm=np.column_stack([dimple_xy, bare.from_behind(dimple_xy).distance]),
         markers_mm=standing + np.array([0.0, 0.0, MARKER_HEIGHT_MM]),
         skin_to_centre_mm=found.skin_to_centre_mm,
         skin_points_mm=found.skin_points_mm,

@@ -127,8 +127,8 @@ def test_a_mirrored_person_is_mirrored_whole() -> None:
     here, there = (Mesh(s.body.vertices_mm, s.body.faces).volume() for s in (subject, other))
     assert here == pytest.approx(there) and here > 0
     xy = np.stack([np.linspace(-60, 60, 9), np.linspace(20, 300, 9)], axis=1)
-    a = subject.body.from_behind(xy).distance_mm
-    np.testing.assert_allclose(other.body.from_behind(xy * flip[:2]).distance_mm, a, atol=0.01)
+    a = subject.body.from_behind(xy).distance
+    np.testing.assert_allclose(other.body.from_behind(xy * flip[:2]).distance, a, atol=0.01)
 
 
 def test_colours_belong_to_the_person_not_to_the_shape() -> None:
