@@ -52,7 +52,7 @@ def run(data: Data) -> BenchmarkResult:
     found, rows = {}, []
     for evidence, by in (("track", how), ("score", by_score)):
         for where, seen in looked.items():
-            found[where, evidence] = one = judge(seen, options, by.threshold, lying=by.lying)
+            found[where, evidence] = one = judge(seen, by.options, by.threshold, lying=by.lying)
             figures = [
                 one.recall.value,
                 one.false,

@@ -71,6 +71,7 @@ def evaluate_events(
     notes: list[tuple[Flag, str]] = []
     with Run.create(out, inputs=[*inputs, *annotations, *develop], numbered=numbered) as run:
         chosen, how = None, decision(given, name, detector.card)
+        given = how.options
         detector = sized(detector, how.long_px if long_px is None else long_px)
         if held:
             seen = look_at(detector, held, looks_per_s, notes)

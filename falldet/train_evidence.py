@@ -14,6 +14,7 @@ from falldet.events.learning import learn
 from falldet.events.lying import LyingModel, write_lying
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, Looked, follow, judge
+from falldet.events.thresholds import by_track
 from falldet.films import CACHE, Seen, films
 from falldet.model.file import Model
 from falldet.synthetic.film import FilmOptions
@@ -74,7 +75,7 @@ def _films(detector: Model, seeds: Sequence[int], seconds: float | int, cache: P
 
 
 def _tried(model: LyingModel, videos: list[Looked]) -> tuple[tuple[float, Judgement], ...]:
-    options = EventOptions()
+    options = by_track(EventOptions())
     followed = [follow(video, options) for video in videos]
     return tuple((at, judge(videos, options, at, followed, model)) for at in _THRESHOLDS)
 

@@ -36,6 +36,7 @@ _CALM_FADES = 0.4  # log-odds a second
 _LOW = 0.7
 _LONGEST_S = 8.0
 _NEAR_S, _PAST_S = 1.3, 3.2
+_CERTAIN, _CERTAIN_D = math.log(0.6 / 0.4), 1.0  # on no drawn film that thresholds were chosen on for 8 s
 _STILL = 0.02  # heights a second
 _SAME, _RECENT_S = 0.25, 2.2
 
@@ -72,6 +73,9 @@ class Course:
         self._sure, self._changed, self._down = _Mean(2.0), _Mean(2.0), _Mean(4.0)
         self._height, self._aspect = _Mean(1.0), _Mean(1.0)
         self._tall = self._plunge = self._low_s = 0.0
+        self._fallen = _Mean(4.0)
+        self.certain_s = 0.0
+        """For how long scores alone have said fallen, over and over: of who lay there before we looked."""
         self.up_s = 0.0
         """How long they were seen upright."""
         self._calmest = math.inf
@@ -99,6 +103,8 @@ class Course:
         near = [one for one in self._past if time_s - one.time_s <= _NEAR_S]
         self._plunge = max(_drop(now, near) / self._tall, self._plunge * math.exp(-dt / _PLUNGE_S))
         self._low_s = min(self._low_s + dt, _LONGEST_S) if height < _LOW * self._tall else 0.0
+        certain = self._fallen.add(logits[0], dt) >= _CERTAIN and d_4s >= _CERTAIN_D
+        self.certain_s = self.certain_s + dt if certain else 0.0
         if d < 0 and now.aspect < 0:
             self.up_s = min(self.up_s + dt, _LONGEST_S)
         slim = min((one.aspect for one in self._past), default=now.aspect)
@@ -148,6 +154,10 @@ class Courses:
             if time_s - course.newest_s <= _RECENT_S and _shared(course.box, box) >= _SAME
         ]  # fmt: skip
         return deepcopy(max(there, key=lambda course: course.up_s)) if there else Course()
+
+    def certain_s(self, number: int) -> float:
+        """For how long scores alone have said that this person is fallen, without a doubt between."""
+        return self._of[number].certain_s
 
     def forget(self, but: Collection[int]) -> None:
         """Nobody but those of these numbers is before the camera any more."""

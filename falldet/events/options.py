@@ -60,16 +60,17 @@ class EventOptions(Config):
     null, the one that was chosen for the detector, else the detector's own."""
     margin: Annotated[float, Field(ge=0)] = 1.3
     """By score: it must also be this many times the score of not fallen, as a person has one of each."""
-    looks: Annotated[int, Field(ge=1)] = 3
-    """So many looks must say fallen ..."""
-    of: Annotated[int, Field(ge=1)] = 4
+    looks: Annotated[int, Field(ge=1)] = 4
+    """So many looks must say fallen (where evidence is of the track and nothing of this is given, 2 of 3
+    looks, 0.35 s apart, of the last 1.15 s) ..."""
+    of: Annotated[int, Field(ge=1)] = 5
     """... among this many: of all looks since the first of them the share looks / of."""
     sure: Annotated[float, Field(ge=1)] = 2.0
     """A look whose scores are twice what is needed counts as two, and so on up to this many; 1 counts
     looks."""
-    window_s: Annotated[float, Field(gt=0)] = 1.65
+    window_s: Annotated[float, Field(gt=0)] = 2.15
     """How far back looks count; where looks are rare, the last ``of`` count whenever they were."""
-    min_duration_s: Seconds = 0.85
+    min_duration_s: Seconds = 1.35
     """The first and the last of them are at least this far apart."""
     recovery_s: Seconds = 4.0
     """Seen up, or not fallen, for this long ends an event."""

@@ -40,7 +40,7 @@ class Looked:
     seconds: float | int
     looks: tuple[tuple[float | int, Detections], ...]
     intervals: tuple[Interval, ...]
-    changed: tuple[Float64[np.ndarray, " n"], ...] = ()
+    changed: tuple[Float64[np.ndarray, " _"], ...] = ()
 
 
 @dataclass(frozen=True)

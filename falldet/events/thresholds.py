@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 WATCHING = "light"
 """The shipped model that watches."""
 _OF_SHIPPED = {"light": 0.50, "light_cascade": 0.30}
+_BY_TRACK = {"looks": 2, "of": 3, "min_duration_s": 0.35, "window_s": 1.15}
 
 
 @dataclass(frozen=True)
 class Decision:
     """``threshold`` is of the probability that ``lying`` gives, of the detector's score where that is None;
-    ``long_px`` the size of pictures that it was chosen at (None: the detector's own)."""
+    ``long_px`` the size of pictures that it was chosen at (None: the detector's own). ``options`` have the
+    N of M looks that suit it, where nobody gave others."""
 
+    options: EventOptions
     lying: LyingModel | None
     threshold: float
     long_px: int | None
@@ -39,8 +42,14 @@ def decision(options: EventOptions, model: str, card: Card) -> Decision:
         names = {model, getattr(card, "name", None)}  # a run of somebody's may be called as a shipped one
         learned = learned if names == {learned.learned.get("detector")} else None
     if learned is None:
-        return Decision(None, options.threshold or watch_threshold(model, card.threshold), None)
-    return Decision(learned, options.threshold or learned.threshold, int(learned.learned["long_px"]))
+        return Decision(options, None, options.threshold or watch_threshold(model, card.threshold), None)
+    long_px = int(learned.learned["long_px"])
+    return Decision(by_track(options), learned, options.threshold or learned.threshold, long_px)
+
+
+def by_track(options: EventOptions) -> EventOptions:
+    """With fewer looks that must agree, where nobody said how many: each tells of seconds already."""
+    return options if options.model_fields_set & _BY_TRACK.keys() else options.model_copy(update=_BY_TRACK)
 
 
 def watch_threshold(model: str, own: float | int) -> float:

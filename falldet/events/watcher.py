@@ -31,6 +31,7 @@ FLOOR = 0.05
 """Detections from this score on are of use to a watcher."""
 _SAME_PLACE = 0.4
 _SAME_BOX = 0.5
+_CERTAIN_S = 8.0  # nobody was seen to fall, and nothing has moved: scores alone must do
 _UPS = 2  # looks that said up, as one may be wrong
 
 
@@ -162,7 +163,9 @@ class Watcher:
         """How much this look says fallen of each: as a score, and as how many times over that is enough."""
         if self.lying is not None:
             likely = self.lying.probability(self._courses.look(people, size_px, time_s))
-            return [(p, p / self.threshold) for p in likely.tolist()]
+            certain = [self._courses.certain_s(one.number) >= _CERTAIN_S for one in people]
+            sure = [max(p, self.threshold) if c else p for p, c in zip(likely.tolist(), certain, strict=True)]
+            return [(float(p), p / self.threshold) for p in sure]
         margin = self.options.margin
         return [
             (one.fallen, min(one.fallen / self.threshold, one.fallen / max(margin * one.other, 1e-9)))
@@ -217,9 +220,16 @@ class Watcher:
         self._ended = [one for one in self._ended if now_s - one.at_s < self.options.cool_down_s]
         for one in seen:
             looks = self._evidence[one.track].confirmed()
-            known = any(open_.track == one.track or self._may_be(one, open_) for open_ in self._open)
+            if looks is None:
+                continue
+            own = next((open_ for open_ in self._open if open_.track == one.track), None)
+            if own is not None and self._was_up(one, own.since_s):  # up for a moment, and down again
+                own.left = True
+                told.append(self._end(own, "recovered", unix_s))
+                own = None
+            known = own is not None or any(self._may_be(one, open_) for open_ in self._open)
             cooling = any(_same_place(one.box_px, ended.box_px) for ended in self._ended)
-            if looks is None or known or cooling:
+            if known or cooling:
                 continue
             onset, scores = looks[0].unix_s, [look.score for look in looks]
             event = FallEvent(

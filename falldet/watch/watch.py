@@ -205,7 +205,7 @@ class Watch:
         options = stream.options
         own = [event for event in left_open if event.camera == options.name]
         how = decision(self.config.events, self.config.model, self._model.card)
-        watcher = Watcher(options.name, self.config.events, (), how.threshold, own, how.lying)
+        watcher = Watcher(options.name, how.options, (), how.threshold, own, how.lying)
         keeper = ClipKeeper(self.config.clips, self.films, self._say) if self.config.clips.enabled else None
         camera = WatchedCamera(stream, watcher, keeper, options.zones, self.zones.of(options.name))
         camera.go_on(own)

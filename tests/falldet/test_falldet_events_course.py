@@ -1,4 +1,4 @@
-"""What looks say together: the same wherever the camera hangs, and other for falls than for people who lie down."""
+"""What looks say together: the same wherever the camera hangs, and more of falls than of who lies down."""
 
 from __future__ import annotations
 

@@ -131,3 +131,31 @@ def test_settings_need_no_heavy_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_size_of_pictures_can_be_set_and_is_else_that_of_the_evidence() -> None:
+    from falldet.watch.command import open_detector
+
+    def size(**given: object) -> int:
+        camera = {"name": "hall", "source": "0"}
+        card = open_detector(WatchConfig.model_validate({"cameras": [camera], **given})).card
+        return card.pixels.long_px  # pyright: ignore[reportAttributeAccessIssue]
+
+    assert size() == 416 and size(long_px=512) == 512
+    assert size(events={"evidence": "score"}) == 320
+
+
+def test_the_size_of_models_that_are_not_ours_is_theirs() -> None:
+    from falldet.model.file import sized
+
+    class Theirs:
+        class card:
+            threshold = 0.5
+
+        def detect(self, pictures: object) -> list:
+            return []
+
+    theirs = Theirs()
+    assert sized(theirs, None) is theirs
+    with pytest.raises(BadInput, match="size"):
+        sized(theirs, 512)
