@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from falldet.detections import Detections
 from falldet.watch import command
 from falldet.watch.command import load_watch
 from falldet.watch.config import WatchConfig
@@ -148,12 +151,16 @@ def test_the_size_of_pictures_can_be_set_and_is_else_that_of_the_evidence() -> N
 def test_the_size_of_models_that_are_not_ours_is_theirs() -> None:
     from falldet.model.file import sized
 
-    class Theirs:
-        class card:
-            threshold = 0.5
+    class Card:
+        threshold = 0.5
 
-        def detect(self, pictures: object) -> list:
-            return []
+    class Theirs:
+        @property
+        def card(self) -> Card:
+            return Card()
+
+        def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]:
+            return [Detections.none() for _ in pictures]
 
     theirs = Theirs()
     assert sized(theirs, None) is theirs
