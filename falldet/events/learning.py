@@ -21,6 +21,7 @@ from falldet.events.lying import PIECES, LyingModel, ramps, towards_fall
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Looked, follow
 from falldet.events.zones import Box
+from suite.errors import BadInput
 
 LYING = frozenset({"side", "supine", "prone", "sprawled", "propped", "floor_sit"})
 """Postures of drawn people in which a fall ends."""
@@ -45,7 +46,10 @@ class _Example:
 
 
 def learn(films: Sequence[tuple[Looked, People]], told: dict[str, Any], seed: int = 0) -> LyingModel:
-    """A model of these films; ``told`` is what its file says of how it was learned."""
+    """A model of these films; ``told`` is what its file says of how it was learned.
+
+    Raises BadInput where nobody falls in them.
+    """
     features, fallen, weights = [], [], []
     for number, (looked, people) in enumerate(films):
         rng = np.random.default_rng([seed, number])
@@ -62,6 +66,8 @@ def learn(films: Sequence[tuple[Looked, People]], told: dict[str, Any], seed: in
                 features.append(row)
                 fallen.append(bool(example.fallen))
                 weights.append(example.weight)
+    if not any(fallen) or all(fallen):
+        raise BadInput("nobody falls in these films, or everybody has fallen", hint="give more films")
     return _fitted(np.array(features), np.array(fallen), np.array(weights), told, seed)
 
 
