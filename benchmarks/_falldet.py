@@ -26,12 +26,6 @@ def shipped() -> list[Model]:
     return [read_model(model_file(name)) for name in names]
 
 
-def at_size(model: Model, long_px: int) -> Model:
-    """The same model on pictures of another size."""
-    pixels = model.card.pixels.model_copy(update={"long_px": long_px})
-    return Model(model.detector, model.card.model_copy(update={"pixels": pixels}))
-
-
 def judged(model: Model, labelled: LabelledSet, name: str) -> Evaluation:
     """Its figures at its own threshold, with 1000 resamplings."""
     look = look_at(model, labelled)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import BenchmarkResult, Data
-from benchmarks._falldet import at_size, coco, images_per_cpu_s, pictures, shipped
+from benchmarks._falldet import coco, images_per_cpu_s, pictures, shipped
 from falldet.onnx.export import export
 from falldet.onnx.run_onnx import detect, open_model
 from suite.report.metric import Metric
@@ -27,7 +27,7 @@ def run(data: Data) -> BenchmarkResult:
     rgbs = pictures(coco(data("falldet/hospital_bed") / "test.json"), 40)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for model in [at_size(model, LONG_PX) for model in shipped()]:
+        for model in [model.at_size(LONG_PX) for model in shipped()]:
             file = Path(folder) / f"{model.card.name}.onnx"
             export(model, file, rgbs[:4])
             session, _ = open_model(str(file), 1)

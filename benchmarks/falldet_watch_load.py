@@ -26,8 +26,8 @@ from benchmarks import BenchmarkResult
 from benchmarks._watch_soak import soak_part
 from benchmarks._watch_streams import write_scene
 from falldet.detections import Detecting
-from falldet.events.thresholds import WATCHING
-from falldet.models import SHIPPED, open_model
+from falldet.models import SHIPPED
+from falldet.watch.command import open_detector
 from falldet.watch.config import WatchConfig
 from falldet.watch.watch import Watch
 from suite.data.images import read_image
@@ -64,7 +64,7 @@ def run() -> BenchmarkResult:
         scene = Path(name) / "scene.mp4"
         pictures = sorted((SHIPPED / "pictures" / "images").glob("*.jpg"))
         write_scene(scene, [read_image(path) for path in pictures[:4]])
-        model = open_model(WATCHING)
+        model = open_detector(WatchConfig.model_validate({"cameras": [{"name": "any", "source": "0"}]}))
         with _sender(scene) as port:
 
             def hold(streams: int) -> bool:

@@ -162,6 +162,8 @@ def evaluate(
 @click.option("--events", type=_PATH, help="YAML with settings of events: looks, of, min_duration_s, ...")
 @click.option("--develop", multiple=True, type=_PATH, help="Other videos to choose threshold and N of M on.")
 @click.option("--looks-per-s", type=float, default=2.0, show_default=True, help="Looks a second.")
+@click.option("--long-px", type=click.IntRange(64, 4096),
+              help="The longer side that pictures are scaled to.  [default: as in watching]")  # fmt: skip
 @click.option("--out", type=_PATH, help="Run folder to make.  [default: runs/events-NAME]")
 @_DEVICE
 def eval_events(
@@ -171,6 +173,7 @@ def eval_events(
     events: Path | None,
     develop: tuple[Path, ...],
     looks_per_s: float,
+    long_px: int | None,
     out: Path | None,
     device: str,
 ) -> None:
@@ -195,6 +198,7 @@ def eval_events(
         name=model,
         options=options,
         looks_per_s=looks_per_s,
+        long_px=long_px,
         develop=develop,
         inputs=[model_file(model)],
         numbered=out is None,
@@ -202,6 +206,47 @@ def eval_events(
     for metric in done.judgement.metrics():
         click.echo(f"{metric.key:<16} {metric.text:>8}  {metric.interval_text:<16} {metric.note}".rstrip())
     click.echo(f"The report: {done.page}")
+
+
+@falldet.command("train-evidence")
+@click.argument("out", type=_PATH)
+@_MODEL
+@click.option("--long-px", type=click.IntRange(64, 4096), default=416, show_default=True,
+              help="The longer side that pictures are scaled to.")  # fmt: skip
+@click.option("--seed", "seeds", type=int, multiple=True, default=(2001, 2002, 2003, 2004), show_default=True,
+              help="Films to learn from; give several.")  # fmt: skip
+@click.option("--choose", type=int, multiple=True, default=(1001, 1002), show_default=True,
+              help="Films that the threshold is chosen on; give several.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=60), default=900.0, show_default=True,
+              help="Of film for each seed.")  # fmt: skip
+@_DEVICE
+def train_evidence(
+    out: Path,
+    model: str,
+    long_px: int,
+    seeds: tuple[int, ...],
+    choose: tuple[int, ...],
+    seconds: float,
+    device: str,
+) -> None:
+    """Learn from drawn films who lies after a fall, for a shipped detector, and write it to OUT (JSON).
+
+    Films are drawn at about a tenth of their length in CPU time and kept in the temporary directory.
+    """
+    from falldet.model.file import Model
+    from falldet.models import open_model
+    from falldet.train_evidence import train_evidence as learn
+
+    detector = open_model(model, device)
+    if not isinstance(detector, Model):
+        raise BadInput("is mmdet's; evidence is learned for detectors of ours", model)
+    done = learn(detector.at_size(long_px), out, seeds=seeds, choose=choose, seconds=seconds)
+    for threshold, found in done.tried:
+        hours = found.seconds / 3600
+        click.echo(
+            f"{threshold:.2f}  {found.found} of {found.falls} falls, {found.false} false in {hours:.2f} h"
+        )
+    click.echo(f"{out}: threshold {done.model.threshold:.2f}")
 
 
 def _print_example(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from falldet.detections import Detecting, Detections
 from falldet.events.annotations import Annotated, read_annotations
+from falldet.events.changes import Changes
 from falldet.events.choosing import FALSE_PER_HOUR, Tried, choose, grid
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, Looked, judge
-from falldet.events.thresholds import watch_threshold
+from falldet.events.thresholds import Decision, decision
 from falldet.events.watcher import FLOOR
+from falldet.model.file import sized
 from falldet.report.events import EventsPage, write_events_report
 from suite.ahead import ahead
 from suite.data.video import VideoReader
@@ -44,6 +48,7 @@ def evaluate_events(
     name: str = "detector",
     options: EventOptions | None = None,
     looks_per_s: float | int = 2.0,
+    long_px: int | None = None,
     develop: Sequence[Path] = (),
     inputs: Sequence[Path] = (),
     numbered: bool = False,
@@ -51,7 +56,8 @@ def evaluate_events(
     """Watch every video and write figures, alarms, what the detector saw and the page to ``out``.
 
     Threshold and N of M are those of ``options`` (else those of watching with the model of this ``name``), or
-    chosen on the videos of ``develop``. Raises BadInput where a file is no annotation, where none has a fall
+    chosen on the videos of ``develop``; pictures are scaled to ``long_px``, else to what watching does.
+    Raises BadInput where a file is no annotation, where none has a fall
     or a video is both reported on and chosen on.
     """
     if not looks_per_s > 0:
@@ -64,16 +70,18 @@ def evaluate_events(
         raise BadInput("is reported on and chosen on", min(both), "choose on other videos")
     notes: list[tuple[Flag, str]] = []
     with Run.create(out, inputs=[*inputs, *annotations, *develop], numbered=numbered) as run:
-        chosen, threshold = None, given.threshold or watch_threshold(name, detector.card.threshold)
+        chosen, how = None, decision(given, name, detector.card)
+        given = how.options
+        detector = sized(detector, how.long_px if long_px is None else long_px)
         if held:
             seen = look_at(detector, held, looks_per_s, notes)
-            chosen = choose(seen, list(grid(given, threshold, looks_per_s)))
-            given, threshold = chosen.options, chosen.threshold
+            chosen = choose(seen, list(grid(given, how.threshold, looks_per_s)), how.lying)
+            given, how = chosen.options, replace(how, threshold=chosen.threshold)
         looked = look_at(detector, reported, looks_per_s, notes)
-        found = judge(looked, given, threshold)
+        found = judge(looked, given, how.threshold, lying=how.lying)
         run.add_metrics(found.metrics())
         _write_looks(run.path(LOOKS), looked)
-        told = _told(name, given, threshold, looks_per_s, chosen)
+        told = _told(name, given, how, looks_per_s, chosen)
         paths = {video.path.name: video.path for video in reported}
         write_events_report(run.path(PAGE), found, EventsPage(f"Alarms of {name}", told, notes, paths))
     return EventsRun(found, chosen, run.folder / PAGE)
@@ -93,6 +101,8 @@ def _looked(
     detector: Detecting, video: Annotated, looks_per_s: float | int, notes: list[tuple[Flag, str]] | None
 ) -> Looked:
     looks: list[tuple[float, Detections]] = []
+    changed: list[np.ndarray] = []
+    changes = Changes()
     size, end_s, due_s = (1, 1), 0.0, 0.0
     with VideoReader(video.path) as reader:
         step_s = 1 / (reader.rate_hz or 25.0)
@@ -102,25 +112,30 @@ def _looked(
                 if frame.time_s >= due_s - step_s / 2:
                     due_s = max(due_s + 1 / looks_per_s, frame.time_s)
                     size = (frame.rgb.shape[1], frame.rgb.shape[0])
-                    looks.append((frame.time_s, detector.detect([frame.rgb])[0].above(FLOOR)))
+                    found = detector.detect([frame.rgb])[0].above(FLOOR)
+                    changes.look(frame.rgb, frame.time_s)
+                    looks.append((frame.time_s, found))
+                    changed.append(changes.within(found.boxes_px))
         except BadInput as error:
             if not looks:
                 raise
             if notes is not None:
                 notes.append(("warn", str(error)))
-    return Looked(video.path.name, size, end_s, tuple(looks), video.intervals)
+    return Looked(video.path.name, size, end_s, tuple(looks), video.intervals, tuple(changed))
 
 
 def _told(
-    name: str, options: EventOptions, threshold: float | int, looks_per_s: float | int, chosen: Tried | None
+    name: str, options: EventOptions, how: Decision, looks_per_s: float | int, chosen: Tried | None
 ) -> dict[str, str]:
     told = {
         "detector": name,
         "looks a second": f"{looks_per_s:g}",
-        "threshold": f"{threshold:.3f}",
+        "evidence": "the detector's score" if how.lying is None else "of the last seconds, learned",
+        "threshold": f"{how.threshold:.3f}",
         "looks that must say fallen": f"{options.looks} of {options.of}, {options.min_duration_s:g} s apart",
-        "margin over not fallen": f"{options.margin:g}",
     }
+    if how.lying is None:
+        told["margin over not fallen"] = f"{options.margin:g}"
     if chosen is not None:
         there = chosen.judgement
         told["chosen on"] = (

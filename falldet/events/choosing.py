@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from falldet.events.lying import LyingModel
 from falldet.events.options import EventOptions
 from falldet.events.scoring import Judgement, Looked, follow, judge
 from suite.progress import track
@@ -24,11 +25,15 @@ class Tried:
     judgement: Judgement
 
 
-def choose(videos: Sequence[Looked], settings: Sequence[tuple[EventOptions, float]]) -> Tried:
+def choose(
+    videos: Sequence[Looked],
+    settings: Sequence[tuple[EventOptions, float]],
+    lying: LyingModel | None = None,
+) -> Tried:
     """The best of these settings, which share those of tracking; see :func:`best`."""
     followed = [follow(video, settings[0][0]) for video in videos]
     tried = [
-        Tried(options, at, judge(videos, options, at, followed))
+        Tried(options, at, judge(videos, options, at, followed, lying))
         for options, at in track(settings, "Choosing")
     ]
     return best(tried)

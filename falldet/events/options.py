@@ -37,6 +37,8 @@ class TrackOptions(Config):
 
     begin: Share = 0.2
     """Boxes that score less, for either class, go on with a track but do not begin one."""
+    go_on: Share = 0.1
+    """Boxes that score less are nobody."""
     speed: Annotated[float, Field(ge=0)] = 0.6
     """Boxes are enlarged by this share of their size, on each side, for each second since the last look."""
     least_overlap: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -48,15 +50,19 @@ class TrackOptions(Config):
 class EventOptions(Config):
     """When a person counts as fallen, and when that is over. Times are of watching, not of the calendar."""
 
+    evidence: Literal["auto", "track", "score"] = "auto"
+    """What says that somebody has fallen. ``track``: how likely that is by all of their last seconds, as was
+    learned for the shipped detector (scores, posture, how they went down, what changed in the picture).
+    ``score``: the detector's fallen score in each look. ``auto``: track for the detector that it was learned
+    with, else score."""
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Fallen score from which a look at a person says fallen; the model's own where it is null."""
+    """Probability (track) or fallen score (score) from which a look at a person says fallen; where it is
+    null, the one that was chosen for the detector, else the detector's own."""
     margin: Annotated[float, Field(ge=0)] = 1.3
-    """The fallen score must also be this many times the score of not fallen: a person has one of each."""
-    sank: Annotated[float, Field(ge=1)] = 1.0
-    """Scores of who was seen to go down, upright some seconds ago and now low, count this many times. More
-    than 1 has brought `light` two false alarms and no fall."""
+    """By score: it must also be this many times the score of not fallen, as a person has one of each."""
     looks: Annotated[int, Field(ge=1)] = 4
-    """So many looks must say fallen ..."""
+    """So many looks must say fallen (where evidence is of the track and nothing of this is given, 2 of 3
+    looks, 0.35 s apart, of the last 1.15 s) ..."""
     of: Annotated[int, Field(ge=1)] = 5
     """... among this many: of all looks since the first of them the share looks / of."""
     sure: Annotated[float, Field(ge=1)] = 2.0

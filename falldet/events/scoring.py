@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from falldet.detections import Detections
 from falldet.events.annotations import FALL, UNCLEAR, Interval
 from falldet.events.follower import Followed, Follower
+from falldet.events.lying import LyingModel
 from falldet.events.options import EventOptions, ZoneOptions
 from falldet.events.watcher import Watcher
 from falldet.events.zones import Box
@@ -27,13 +29,18 @@ LATE_S = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """A video as a detector saw it: ``looks`` are times (s) and who was found; ``size_px`` width, height."""
+    """A video as a detector saw it: ``looks`` are times (s) and who was found; ``size_px`` width, height.
+
+    ``changed`` is, for each look, the share of each box that was not as the picture had been
+    (`falldet.events.changes`); empty where nobody knows.
+    """
 
     name: str
     size_px: tuple[int, int]
     seconds: float | int
     looks: tuple[tuple[float | int, Detections], ...]
     intervals: tuple[Interval, ...]
+    changed: tuple[Float64[np.ndarray, " _"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,9 +136,10 @@ def alarms(
     threshold: float | int,
     zones: Sequence[ZoneOptions] = (),
     followed: Sequence[Sequence[Followed]] | None = None,
+    lying: LyingModel | None = None,
 ) -> list[Alarm]:
     """What a watcher would have told of this video; ``followed`` where that is known already."""
-    watcher = Watcher(looked.name, options, zones, threshold)
+    watcher = Watcher(looked.name, options, zones, threshold, (), lying)
     told = []
     people = follow(looked, options) if followed is None else followed
     for (time_s, _), seen in zip(looked.looks, people, strict=True):
@@ -144,7 +152,11 @@ def alarms(
 def follow(looked: Looked, options: EventOptions) -> tuple[tuple[Followed, ...], ...]:
     """The people of each look; the same for all settings but those of tracking."""
     follower = Follower(options.track)
-    return tuple(follower.look(found, looked.size_px, time_s) for time_s, found in looked.looks)
+    changed = looked.changed or (None,) * len(looked.looks)
+    return tuple(
+        follower.look(found, looked.size_px, time_s, shares)
+        for (time_s, found), shares in zip(looked.looks, changed, strict=True)
+    )
 
 
 def judge(
@@ -152,13 +164,14 @@ def judge(
     options: EventOptions,
     threshold: float | int,
     followed: Sequence[Sequence[Sequence[Followed]]] | None = None,
+    lying: LyingModel | None = None,
 ) -> Judgement:
     """Every video watched by itself."""
     people = [None] * len(videos) if followed is None else followed
     outcomes = [
         one
         for video, seen in zip(videos, people, strict=True)
-        for one in match(video, alarms(video, options, threshold, (), seen))
+        for one in match(video, alarms(video, options, threshold, (), seen, lying))
     ]
     return Judgement(tuple(outcomes), sum(video.seconds for video in videos), len(videos))
 

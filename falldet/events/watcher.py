@@ -9,25 +9,29 @@ seen up since then, or beside the one who lies, is told of.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 
 from falldet.detections import Detections
 from falldet.events.confirm import Evidence, Look
+from falldet.events.course import Courses
 from falldet.events.event import FallEvent, State, event_id
 from falldet.events.follower import Followed, Follower
+from falldet.events.lying import LyingModel
 from falldet.events.options import EventOptions, ZoneOptions
-from falldet.events.sinking import Upright
 from falldet.events.zones import Box, zone_of
 from falldet.metrics.overlap import iou
 
-FLOOR = 0.1
+FLOOR = 0.05
 """Detections from this score on are of use to a watcher."""
 _SAME_PLACE = 0.4
 _SAME_BOX = 0.5
+_CERTAIN_S = 8.0  # nobody was seen to fall, and nothing has moved: scores alone must do
 _UPS = 2  # looks that said up, as one may be wrong
 
 
@@ -68,6 +72,7 @@ class _Open:
     seen_s: float
     up_since_s: float | None = None
     left: bool = False
+    since_s: float = 0.0
 
 
 @dataclass
@@ -88,8 +93,10 @@ class Watcher:
         zones: Sequence[ZoneOptions],
         threshold: float | int,
         open_events: Iterable[FallEvent] = (),
+        lying: LyingModel | None = None,
     ) -> None:
-        """``threshold`` is the score from which a look says fallen, where the options have none.
+        """``threshold`` is the score from which a look says fallen, where the options have none. With
+        ``lying`` that is its probability instead of the detector's score.
 
         ``open_events`` were confirmed before a restart and have not ended: they go on, and no second event
         is made of them. What counts of them is their place.
@@ -103,23 +110,30 @@ class Watcher:
         self._evidence: dict[int, Evidence] = {}
         self._open = [_Open(event, 0, event.box_px, 0.0) for event in open_events]
         self._ended: list[_Ended] = []
-        self._ups: dict[int, int] = {}
-        self._upright: dict[int, Upright] = {}
+        self._ups: dict[int, deque[float]] = {}
+        self.lying = lying
+        self._courses = Courses()
         self._time_s: float | None = None
         self._watched_s = 0.0
         self._size_px: tuple[int, int] | None = None
 
     def look(
-        self, detections: Detections, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
+        self,
+        detections: Detections,
+        size_px: tuple[int, int],
+        time_s: float | int,
+        unix_s: float | int,
+        changed: Float64[np.ndarray, " n"] | None = None,
     ) -> list[FallEvent]:
         """The events that this look confirms or ends, those that end first.
 
         ``detections`` from about the score FLOOR on, in any order, in a picture of ``size_px`` (width,
-        height). A look at the time of the last one is no look; one that goes back begins afresh.
+        height). A look at the time of the last one is no look; one that goes back begins afresh. ``changed``
+        is the share of each box that is not as the picture has been (`falldet.events.changes`).
         """
         if self._time_s is not None and time_s == self._time_s:
             return []
-        return self.decide(self._follower.look(detections, size_px, time_s), size_px, time_s, unix_s)
+        return self.decide(self._follower.look(detections, size_px, time_s, changed), size_px, time_s, unix_s)
 
     def decide(
         self, people: Sequence[Followed], size_px: tuple[int, int], time_s: float | int, unix_s: float | int
@@ -133,31 +147,51 @@ class Watcher:
         forget_s = self.options.track.forget_s
         self._evidence = {k: e for k, e in self._evidence.items() if time_s - e.newest_s <= forget_s}
         self._ups = {k: n for k, n in self._ups.items() if k in self._evidence}
-        self._upright = {k: u for k, u in self._upright.items() if k in self._evidence}
-        seen = [self._weighed(one, size_px, time_s, unix_s) for one in people]
+        self._courses.forget(but=self._evidence)
+        said = self._said(people, size_px, float(time_s))
+        seen = [
+            self._weighed(one, *this, size_px, time_s, unix_s) for one, this in zip(people, said, strict=True)
+        ]
         told += self._go_on(seen, unix_s)
         told += self._confirm(seen, unix_s)
         self._show(seen)
         return told
 
+    def _said(
+        self, people: Sequence[Followed], size_px: tuple[int, int], time_s: float
+    ) -> list[tuple[float, float]]:
+        """How much this look says fallen of each: as a score, and as how many times over that is enough."""
+        if self.lying is not None:
+            likely = self.lying.probability(self._courses.look(people, size_px, time_s))
+            certain = [self._courses.certain_s(one.number) >= _CERTAIN_S for one in people]
+            sure = [max(p, self.threshold) if c else p for p, c in zip(likely.tolist(), certain, strict=True)]
+            return [(float(p), p / self.threshold) for p in sure]
+        margin = self.options.margin
+        return [
+            (one.fallen, min(one.fallen / self.threshold, one.fallen / max(margin * one.other, 1e-9)))
+            for one in people
+        ]
+
     def _weighed(
-        self, one: Followed, size_px: tuple[int, int], time_s: float | int, unix_s: float | int
+        self,
+        one: Followed,
+        score: float,
+        enough: float,
+        size_px: tuple[int, int],
+        time_s: float | int,
+        unix_s: float | int,
     ) -> _Seen:
         """What this look says of somebody is added to what is known of them."""
         zone = zone_of(one.box_px, size_px, self.zones)
-        enough = min(one.fallen / self.threshold, one.fallen / max(self.options.margin * one.other, 1e-9))
-        upright = self._upright.setdefault(one.number, Upright())
-        if upright.sank(time_s, one.box_px):
-            enough *= self.options.sank
         enough = enough if zone is None else 0.0
         down, lying = enough >= 1.0, enough >= self.options.release
         up = not lying and (zone is not None or one.other > one.fallen)
-        if up:
-            upright.add(time_s, one.box_px)
         evidence = self._evidence.setdefault(one.number, Evidence(self.options))
-        evidence.add(Look(time_s, unix_s, one.fallen, enough))
-        self._ups[one.number] = self._ups.get(one.number, 0) + up
-        return _Seen(one.number, one.box_px, one.fallen, down, lying, up, None if zone is None else zone.name)
+        evidence.add(Look(time_s, unix_s, score, enough))
+        ups = self._ups.setdefault(one.number, deque(maxlen=_UPS))
+        if up:
+            ups.append(self._watched_s)
+        return _Seen(one.number, one.box_px, score, down, lying, up, None if zone is None else zone.name)
 
     def _go_on(self, seen: list[_Seen], unix_s: float | int) -> list[FallEvent]:
         """Open events: who still lies, who is up, who is gone."""
@@ -186,26 +220,35 @@ class Watcher:
         self._ended = [one for one in self._ended if now_s - one.at_s < self.options.cool_down_s]
         for one in seen:
             looks = self._evidence[one.track].confirmed()
-            known = any(open_.track == one.track or self._may_be(one, open_) for open_ in self._open)
+            if looks is None:
+                continue
+            own = next((open_ for open_ in self._open if open_.track == one.track), None)
+            if own is not None and self._was_up(one, own.since_s):  # up for a moment, and down again
+                own.left = True
+                told.append(self._end(own, "recovered", unix_s))
+                own = None
+            known = own is not None or any(self._may_be(one, open_) for open_ in self._open)
             cooling = any(_same_place(one.box_px, ended.box_px) for ended in self._ended)
-            if looks is None or known or cooling:
+            if known or cooling:
                 continue
             onset, scores = looks[0].unix_s, [look.score for look in looks]
             event = FallEvent(
                 event_id(self.camera, onset, unix_s, one.track), self.camera, one.track, onset, unix_s, None,
                 sum(scores) / len(scores), max(scores), one.box_px, self._size_px or (0, 0), "confirmed",
             )  # fmt: skip
-            self._open.append(_Open(event, one.track, one.box_px, now_s))
+            lain_s = now_s - (looks[-1].time_s - looks[0].time_s)
+            self._open.append(_Open(event, one.track, one.box_px, now_s, since_s=lain_s))
             told.append(event)
         return told
 
     def _may_be(self, one: _Seen, open_: _Open) -> bool:
         """Whether this may be whose event that is, or a part of them: there, and never seen up."""
-        return not self._was_up(one) and _same_place(one.box_px, open_.box_px)
+        return not self._was_up(one, open_.since_s) and _same_place(one.box_px, open_.box_px)
 
-    def _was_up(self, one: _Seen) -> bool:
-        """Whether they were seen up under their number, so that they are nobody who lay there before."""
-        return self._ups[one.track] >= _UPS
+    def _was_up(self, one: _Seen, since_s: float) -> bool:
+        """Whether they were seen up under their number since then, so that they are nobody who lay there."""
+        ups = self._ups[one.track]
+        return len(ups) == _UPS and ups[0] >= since_s
 
     def _end(self, one: _Open, state: State, unix_s: float | int) -> FallEvent:
         self._open.remove(one)
@@ -221,7 +264,7 @@ class Watcher:
         self._evidence.clear()
         self._ended.clear()
         self._ups.clear()
-        self._upright.clear()
+        self._courses = Courses()
         return told
 
     def _resize(self, size_px: tuple[int, int]) -> None:
@@ -233,8 +276,6 @@ class Watcher:
         if self._size_px is not None and self._size_px != size_px:
             for one in self._ended:
                 one.box_px = _scaled(one.box_px, self._size_px, size_px)
-            for one in self._upright.values():
-                one.rescale(size_px[0] / self._size_px[0], size_px[1] / self._size_px[1])
         self._size_px = size_px
 
     def _show(self, seen: list[_Seen]) -> None:

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import nn
 
-from falldet.detections import CLASSES, Detections
+from falldet.detections import CLASSES, Detecting, Detections
 from falldet.model.build import build_detector
 from falldet.model.options import CascadeOptions, DenseOptions, PixelOptions
 from falldet.model.options import Detector as DetectorOptions
@@ -57,6 +57,11 @@ class Model:
     detector: nn.Module
     card: ModelCard
 
+    def at_size(self, long_px: int) -> Model:
+        """The same model looking at pictures scaled to another longer side."""
+        pixels = self.card.pixels.model_copy(update={"long_px": long_px})
+        return Model(self.detector, self.card.model_copy(update={"pixels": pixels}))
+
     @torch.no_grad()
     def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]:
         """Everybody in each picture, (h, w, 3) uint8 RGB of any sizes; boxes in the picture's own pixels.
@@ -86,6 +91,17 @@ class Model:
             labels[order].astype(np.int64),
             self.card.classes,
         )
+
+
+def sized(model: Detecting, long_px: int | None) -> Detecting:
+    """The model looking at pictures scaled to this longer side; its own where that is None. Raises BadInput
+    for a model that says itself how it scales, as mmdet's do."""
+    if long_px is None:
+        return model
+    if not isinstance(model, Model):
+        what = "is not of ours, so that the size of its pictures cannot be set"
+        raise BadInput(what, f"long_px {long_px}", "set it in the model's own configuration")
+    return model.at_size(long_px)
 
 
 def write_model(path: Path, detector: nn.Module, card: ModelCard, *, half: bool = False) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from falldet.detections import Detections
+from falldet.events.changes import Changes
 from falldet.events.event import FallEvent
 from falldet.events.watcher import Watcher
 from falldet.watch.clips import ClipKeeper
@@ -49,6 +50,7 @@ class WatchedCamera:
         self.fault = ""
         """Why the newest picture could not be looked at; empty where it could."""
         self._watcher = watcher
+        self._changes = Changes() if watcher.lying is not None else None
         self._seen = 0
         self._open: dict[str, FallEvent] = {}
         self.draw(drawn)
@@ -83,7 +85,11 @@ class WatchedCamera:
 
     def look(self, shot: Shot, detections: Detections) -> list[FallEvent]:
         """What this picture confirms or ends."""
-        told = self._watcher.look(detections, shot.size_px, shot.time_s, shot.unix_s)
+        changed = None
+        if self._changes is not None:
+            self._changes.look(shot.rgb, shot.time_s)
+            changed = self._changes.within(detections.boxes_px)
+        told = self._watcher.look(detections, shot.size_px, shot.time_s, shot.unix_s, changed)
         for event in told:
             self._count(event)
             if event.state == "confirmed":

@@ -86,13 +86,18 @@ def run_watch(config: WatchConfig) -> int:
 
 
 def open_detector(config: WatchConfig) -> Detecting:
-    """The detector, on as many threads as it may have."""
+    """The detector, on as many threads as it may have, looking at pictures of the size that suits it."""
     import torch
 
+    from falldet.events.thresholds import decision
+    from falldet.model.file import sized
     from falldet.models import open_model
 
     torch.set_num_threads(config.threads)
-    return open_model(config.model, config.device)
+    model = open_model(config.model, config.device)
+    if config.long_px is not None:
+        return sized(model, config.long_px)
+    return sized(model, decision(config.events, config.model, model.card).long_px)
 
 
 def page_token(options: PageOptions) -> str | None:

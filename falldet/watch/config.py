@@ -23,6 +23,10 @@ class WatchConfig(Config):
     cameras: tuple[CameraOptions, ...]
     model: str = WATCHING
     """A shipped detector, a file, or the folder of a run of `falldet train`."""
+    long_px: Annotated[int, Field(ge=64, le=4096)] | None = None
+    """The longer side that pictures are scaled to before the detector looks: more finds people who are small
+    in the picture and takes more time, with its square. Where it is null, what the evidence was learned at,
+    else the detector's own. Only for detectors of ours, not mmdet's."""
     device: str = "cpu"
     """cpu, cuda or cuda:NUMBER."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1

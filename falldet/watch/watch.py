@@ -15,7 +15,7 @@ from typing import Any
 
 from falldet.detections import Detecting
 from falldet.events.event import FallEvent
-from falldet.events.thresholds import watch_threshold
+from falldet.events.thresholds import decision
 from falldet.events.watcher import FLOOR, Watcher
 from falldet.watch.camera import Stream, WatchedCamera
 from falldet.watch.clips import ClipKeeper, ClipWriter, clip_name
@@ -204,8 +204,8 @@ class Watch:
     def _camera(self, stream: Stream, left_open: Sequence[FallEvent]) -> WatchedCamera:
         options = stream.options
         own = [event for event in left_open if event.camera == options.name]
-        threshold = watch_threshold(self.config.model, self._model.card.threshold)
-        watcher = Watcher(options.name, self.config.events, (), threshold, own)
+        how = decision(self.config.events, self.config.model, self._model.card)
+        watcher = Watcher(options.name, how.options, (), how.threshold, own, how.lying)
         keeper = ClipKeeper(self.config.clips, self.films, self._say) if self.config.clips.enabled else None
         camera = WatchedCamera(stream, watcher, keeper, options.zones, self.zones.of(options.name))
         camera.go_on(own)

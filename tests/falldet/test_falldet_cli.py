@@ -21,7 +21,7 @@ from suite.run import Run
 ROOT = Path(__file__).parents[2]
 VERBS = (
     *("audit", "check", "convert", "eval", "eval-events", "export"),
-    *("import-weights", "predict", "synthesize", "train", "watch"),
+    *("import-weights", "predict", "synthesize", "train", "train-evidence", "watch"),
 )
 
 

@@ -15,7 +15,7 @@ from falldet.events.options import EventOptions, ZoneOptions
 from falldet.events.watcher import Watcher
 
 OPTIONS = EventOptions(
-    looks=3, of=4, sure=1, sank=1, window_s=1.8, min_duration_s=1.0, recovery_s=3, lost_s=5, cool_down_s=10
+    looks=3, of=4, sure=1, window_s=1.8, min_duration_s=1.0, recovery_s=3, lost_s=5, cool_down_s=10
 )
 BED = ZoneOptions(name="bed", polygon=((0.3, 0.4), (0.75, 0.4), (0.75, 0.7), (0.3, 0.7)))
 scores = st.sampled_from([0.0, 0.05, 0.2, 0.45, 0.5, 0.8])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from falldet.detections import Detections
 from falldet.watch import command
 from falldet.watch.command import load_watch
 from falldet.watch.config import WatchConfig
@@ -131,3 +134,35 @@ def test_settings_need_no_heavy_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_size_of_pictures_can_be_set_and_is_else_that_of_the_evidence() -> None:
+    from falldet.watch.command import open_detector
+
+    def size(**given: object) -> int:
+        camera = {"name": "hall", "source": "0"}
+        card = open_detector(WatchConfig.model_validate({"cameras": [camera], **given})).card
+        return card.pixels.long_px  # pyright: ignore[reportAttributeAccessIssue]
+
+    assert size() == 416 and size(long_px=512) == 512
+    assert size(events={"evidence": "score"}) == 320
+
+
+def test_the_size_of_models_that_are_not_ours_is_theirs() -> None:
+    from falldet.model.file import sized
+
+    class Card:
+        threshold = 0.5
+
+    class Theirs:
+        @property
+        def card(self) -> Card:
+            return Card()
+
+        def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]:
+            return [Detections.none() for _ in pictures]
+
+    theirs = Theirs()
+    assert sized(theirs, None) is theirs
+    with pytest.raises(BadInput, match="size"):
+        sized(theirs, 512)
