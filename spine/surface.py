@@ -199,7 +199,7 @@ def _seen_from(
 ) -> Float[np.ndarray, "3 3"]:
     """Body axes as rows, as far as a camera tells them: gravity and where it looks from, else the shape."""
     if raw.down is None or up != "auto" or facing != "auto":
-        return upright(points, up, facing, raw.down, where).R_body_input
+        return upright(points, up, facing, raw.down, where, on_trunk).R_body_input
     y = -raw.down / np.linalg.norm(raw.down)
     z = np.array([0.0, 0.0, -1.0]) + y[2] * y
     z /= np.linalg.norm(z)
