@@ -53,6 +53,7 @@ def upright(
     down_input: Float[np.ndarray, " 3"] | None = None,
     where: str | None = None,
     trunk_of: Trunk | None = None,
+    from_camera: bool = False,
 ) -> Upright:
     """Body axes of a person's cloud in input axes, in mm.
 
@@ -61,6 +62,9 @@ def upright(
     is found among the file's axes: the viewer's side by the trunk's thinnest direction, in which an open
     surface bulges; up by the shape of a back and by which end is the neck. Raises BadInput where no back, or
     the front of a trunk, is seen.
+
+    from_camera: the axes are those of the camera that has seen all of the points (z forward), so that the
+    viewer's side is known.
     """
     whole = np.ptp(np.percentile(points_mm, [0.3, 99.7], axis=0), axis=0).max() > WHOLE_BODY_MM
     n = min(len(points_mm), 60_000 if whole or trunk_of else 9000)
@@ -71,7 +75,7 @@ def upright(
     ups = [-_unit(np.asarray(down_input, float))] if down_input is not None else []
     if up != "auto":
         ups = [axis_vector(up)]
-    sides, notes, flags = _viewer_sides(points, ups, facing)
+    sides, notes, flags = _viewer_sides(points, ups, facing, from_camera)
 
     candidates: list[tuple[float, np.ndarray, BackEvidence, np.ndarray]] = []
     for z in sides:
@@ -166,7 +170,7 @@ def _breadth(body: np.ndarray, low: float, high: float) -> float:
 
 
 def _viewer_sides(
-    points: np.ndarray, ups: list[np.ndarray], facing: Axis
+    points: np.ndarray, ups: list[np.ndarray], facing: Axis, from_camera: bool
 ) -> tuple[list[np.ndarray], list[str], list[str]]:
     """Directions in which the viewer may stand: one for an open surface, both for a closed body."""
     if facing != "auto":
@@ -183,6 +187,8 @@ def _viewer_sides(
         flags = (
             [f"the trunk lies {off:.0f} deg off the file's axes: upright is uncertain"] if off > 30 else []
         )
+    if from_camera:
+        return [z if z[2] < 0 else -z], ["viewer: the camera"], flags
     side = _axes(ups[0] if ups else np.eye(3)[np.abs(z).argmin()], z)
     seen = points @ side.T
     if _layered(seen):
