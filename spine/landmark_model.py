@@ -34,8 +34,8 @@ class LandmarkModel:
 
     def __post_init__(self) -> None:
         for name, end in (("vp", self.vp), ("base", self.base)):
-            if len(end.mean) != FEATURES:
-                raise ValueError(f"{name} weighs {len(end.mean)} features, not {FEATURES}")
+            if end.support.shape[1] != FEATURES:
+                raise ValueError(f"{name} weighs {end.support.shape[1]} features, not {FEATURES}")
 
 
 def save_landmark_model(path: Path, model: LandmarkModel) -> None:
@@ -52,9 +52,9 @@ def save_landmark_model(path: Path, model: LandmarkModel) -> None:
     tensors["line.sigma_mm"] = model.line.sigma_mm
     for name, end in (("vp", model.vp), ("base", model.base)):
         tensors |= {
-            f"{name}.mean": end.mean,
+            f"{name}.support": end.support,
             f"{name}.weights": end.weights,
-            f"{name}.offset_sigma_mm": np.array([end.offset_mm, end.sigma_mm]),
+            f"{name}.width_offset_sigma_mm": np.array([end.width, end.offset_mm, end.sigma_mm]),
         }
     data = save(
         {key: np.ascontiguousarray(value, dtype=np.float32) for key, value in tensors.items()},
@@ -99,9 +99,9 @@ def _model(tensors: dict[str, np.ndarray], header: dict[str, str]) -> LandmarkMo
     )
 
     def end(name: str) -> EndModel:
-        offset, sigma = tensors[f"{name}.offset_sigma_mm"].astype(float)
-        mean, weights = (tensors[f"{name}.{part}"].astype(float) for part in ("mean", "weights"))
-        return EndModel(mean, weights, float(offset), float(sigma))
+        width, offset, sigma = tensors[f"{name}.width_offset_sigma_mm"].astype(float)
+        support, weights = (tensors[f"{name}.{part}"].astype(float) for part in ("support", "weights"))
+        return EndModel(support, weights, float(width), float(offset), float(sigma))
 
     line = LineModel(members, tensors["line.sigma_mm"].astype(float))
     return LandmarkModel(line, end("vp"), end("base"), header["name"], header.get("provenance", ""))

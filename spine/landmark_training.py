@@ -11,6 +11,7 @@ The heights of VP and base are learned from simulated scans with random ends.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,10 @@ from spine.spinous_line import (
     find_line,
     row_codes,
 )
-from spine.synthetic import SimulatedSubject, SubjectConfig, scan_points, simulate_subject
-from spine.synthetic.scan import FACING_BACK
+from spine.synthetic import Scan, SimulatedSubject, SubjectConfig, scan_points, simulate_subject
+from spine.synthetic.scan import FACING_BACK, ScanConfig
 from suite.errors import BackendUnavailable
-from suite.geometry.rotations import transform_points
+from suite.geometry.rotations import se3_inverse, transform_points
 
 if TYPE_CHECKING:
     import torch  # pyright: ignore[reportMissingImports]
@@ -64,6 +65,8 @@ PEOPLE = SubjectConfig(
 )
 """Curves as in a scoliosis clinic, and humps from slight to strong: a model that has mostly seen straight
 backs draws every line too straight."""
+CUTS = 2
+"""So many pieces of every scan are learned from."""
 HELD_OUT = 150
 FIRST_SEED = 2_000_000
 AT_LEAST_20 = click.IntRange(20)
@@ -231,27 +234,42 @@ def expected_error(
 def end_models(seeds: range, held_out: int) -> tuple[EndModel, EndModel]:
     """Regressions of the heights of VP and of the base on simulated scans that end at random heights.
 
-    The scans stand as the scanner's axes have them: people lean and are turned, and what is upright in a real
-    scan is known no better.
+    Every person is scanned once, and the scan cut at CUTS random pairs of heights. The scans stand as the
+    scanner's axes have them: people lean and are turned, and what is upright in a real scan is known no
+    better.
     """
     from suite.progress import track
 
     features: tuple[list, list] = ([], [])
     distances: tuple[list, list] = ([], [])
+    lowest, highest = ScanConfig().below_base_mm[1], ScanConfig().above_vp_mm[1]
+    whole = ScanConfig(below_base_mm=(lowest, lowest), above_vp_mm=(highest, highest))
     for seed in track(seeds, "Scanning backs"):
         subject, rng = simulate_subject(seed, PEOPLE), np.random.default_rng([seed, 2])
-        scan = scan_points(subject, noise_mm=0.7, rng=rng, n_points=20_000)
-        height = rasterize(scan.cloud.points @ FACING_BACK.T)
-        marks = np.stack([subject.vp_mm, subject.base_mm])
-        vp, base = transform_points(scan.T_scan_body, marks) @ FACING_BACK.T
-        back = ends(height)
-        for k, at_top in enumerate((True, False)):
-            features[k].append(end_features(height, at_top))
-            distances[k].append(back.top_mm - vp[1] if at_top else base[1] - back.bottom_mm)
+        scan = scan_points(subject, noise_mm=0.7, rng=rng, n_points=20_000, config=whole)
+        cuts = np.random.default_rng([seed, 3])
+        for back, (vp, base) in _cut_scans(subject, scan, cuts):
+            outline = ends(back)
+            for k, at_top in enumerate((True, False)):
+                features[k].append(end_features(back, at_top))
+                distances[k].append(outline.top_mm - vp[1] if at_top else base[1] - outline.bottom_mm)
     at_vp, at_base = (
-        fit_end_model(np.stack(f), np.array(d), held_out) for f, d in zip(features, distances, strict=True)
+        fit_end_model(np.stack(f), np.array(d), CUTS * held_out)
+        for f, d in zip(features, distances, strict=True)
     )
     return at_vp, at_base
+
+
+def _cut_scans(
+    subject: SimulatedSubject, scan: Scan, rng: np.random.Generator
+) -> Iterator[tuple[HeightMap, Float[np.ndarray, "2 3"]]]:
+    """Height maps of a scan cut at random heights, with VP and base in their frame."""
+    marks = transform_points(scan.T_scan_body, np.stack([subject.vp_mm, subject.base_mm])) @ FACING_BACK.T
+    height = transform_points(se3_inverse(scan.T_scan_body), scan.cloud.points)[:, 1]
+    for _ in range(CUTS):
+        low = subject.base_mm[1] - rng.uniform(*ScanConfig().below_base_mm)
+        high = subject.vp_mm[1] + rng.uniform(*ScanConfig().above_vp_mm)
+        yield rasterize(scan.cloud.points[(height > low) & (height < high)] @ FACING_BACK.T), marks
 
 
 def _need_torch() -> None:
@@ -279,8 +297,7 @@ def main(out: Path, people: int, members: int, steps: int) -> None:
     ]
     draft = LineModel(tuple(weights), np.ones(len(ROWS_U)))
     line = LineModel(draft.members, expected_error(draft, backs[people:], lines[people:]))
-    scans = people // 4
-    vp, base = end_models(range(FIRST_SEED, FIRST_SEED + scans + HELD_OUT), HELD_OUT)
+    vp, base = end_models(range(FIRST_SEED, FIRST_SEED + people + HELD_OUT), HELD_OUT)
     command = f"python -m spine.landmark_training --people {people} --members {members} --steps {steps}"
     save_landmark_model(out, LandmarkModel(line, vp, base, "simulated", f"{command}; simulated backs only"))
     inside = (ROWS_U >= 0) & (ROWS_U <= 1)

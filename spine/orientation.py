@@ -3,6 +3,7 @@ back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,8 +23,15 @@ FRONT_SCORE, SURE_SCORE = -0.8, 0.5
 FILE_UP_BONUS, BODY_UP_BONUS = 1.0, 4.0
 """In favour of the axis that files usually have upwards; cameras are turned, figures of a whole body hardly
 ever."""
+END_MM = 30.0
+NARROW_TOP = 3.0
+"""How much a neck (or crown) speaks for its end being the upper one, for every e-fold that it is narrower
+than the hips (or thighs) at the other."""
 WHOLE_BODY_MM = 1150.0
 """Seen over more than this height it is a person from head to foot: only the trunk is looked at."""
+
+
+Trunk = Callable[[Float[np.ndarray, "n 3"]], Bool[np.ndarray, " n"]]
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,22 @@ def upright(
     facing: Axis = "auto",
     down_input: Float[np.ndarray, " 3"] | None = None,
     where: str | None = None,
+    trunk_of: Trunk | None = None,
+    from_camera: bool = False,
 ) -> Upright:
     """Body axes of a person's cloud in input axes, in mm.
 
     `up` and `facing` (from the person to the viewer behind) state an axis of the file; down_input is gravity.
-    What is not given is found among the file's axes: the viewer's side by the trunk's thinnest direction, in
-    which an open surface bulges; up by the shape of a back. Raises BadInput where no back, or the front of a
-    trunk, is seen.
+    `trunk_of` tells which points, in body axes, are the trunk's (default: crop_to_trunk). What is not given
+    is found among the file's axes: the viewer's side by the trunk's thinnest direction, in which an open
+    surface bulges; up by the shape of a back and by which end is the neck. Raises BadInput where no back, or
+    the front of a trunk, is seen.
+
+    from_camera: the axes are those of the camera that has seen all of the points (z forward), so that the
+    viewer's side is known.
     """
     whole = np.ptp(np.percentile(points_mm, [0.3, 99.7], axis=0), axis=0).max() > WHOLE_BODY_MM
-    n = min(len(points_mm), 60_000 if whole else 9000)
+    n = min(len(points_mm), 60_000 if whole or trunk_of else 9000)
     some = np.random.default_rng(0).choice(len(points_mm), n, replace=False)
     points = np.asarray(points_mm, float)[some]
     centre = np.median(points, axis=0)
@@ -61,7 +75,7 @@ def upright(
     ups = [-_unit(np.asarray(down_input, float))] if down_input is not None else []
     if up != "auto":
         ups = [axis_vector(up)]
-    sides, notes, flags = _viewer_sides(points, ups, facing)
+    sides, notes, flags = _viewer_sides(points, ups, facing, from_camera)
 
     candidates: list[tuple[float, np.ndarray, BackEvidence, np.ndarray]] = []
     for z in sides:
@@ -70,12 +84,13 @@ def upright(
             R = _axes(y, z)
             if not ups and _tall(points @ R.T) < _tall(points @ R[[1, 0, 2]].T) - WHOLE_BODY_MM / 2:
                 continue  # a person from head to foot, lying across this candidate
-            body = points @ R.T
-            body = body[crop_to_trunk(body)]
+            seen = points @ R.T
+            body = seen[(trunk_of or crop_to_trunk)(seen)]
             evidence = back_evidence(rasterize(body, COARSE_MM)) if len(body) > 200 else None
             if evidence is not None:
                 bonus = BODY_UP_BONUS if whole else FILE_UP_BONUS
                 merit = _merit(evidence, body) + bonus * bool(not ups and y @ usual > 0.9)
+                merit += NARROW_TOP * np.clip(_narrows_upwards(seen), -1, 1)
                 candidates.append((merit, R, evidence, y))
     if not candidates:
         raise BadInput(
@@ -142,8 +157,20 @@ def _merit(evidence: BackEvidence, body: np.ndarray) -> float:
     )
 
 
+def _narrows_upwards(body: np.ndarray) -> float:
+    """Logarithm of how much broader the lowest END_MM of what is seen are than the uppermost, gaps not
+    counted."""
+    low, high = np.percentile(body[:, 1], [0.3, 99.7])
+    return float(np.log(_breadth(body, low, low + END_MM) / _breadth(body, high - END_MM, high)))
+
+
+def _breadth(body: np.ndarray, low: float, high: float) -> float:
+    x = body[(body[:, 1] >= low) & (body[:, 1] <= high), 0]
+    return COARSE_MM * max(len(np.unique(np.floor(x / COARSE_MM))), 1)
+
+
 def _viewer_sides(
-    points: np.ndarray, ups: list[np.ndarray], facing: Axis
+    points: np.ndarray, ups: list[np.ndarray], facing: Axis, from_camera: bool
 ) -> tuple[list[np.ndarray], list[str], list[str]]:
     """Directions in which the viewer may stand: one for an open surface, both for a closed body."""
     if facing != "auto":
@@ -160,6 +187,8 @@ def _viewer_sides(
         flags = (
             [f"the trunk lies {off:.0f} deg off the file's axes: upright is uncertain"] if off > 30 else []
         )
+    if from_camera:
+        return [z if z[2] < 0 else -z], ["viewer: the camera"], flags
     side = _axes(ups[0] if ups else np.eye(3)[np.abs(z).argmin()], z)
     seen = points @ side.T
     if _layered(seen):
@@ -181,15 +210,16 @@ def _layered(points: np.ndarray) -> bool:
 
 
 def _bulge(points: np.ndarray) -> float:
-    """Stronger principal curvature of the quadric through an open surface, positive if it bulges towards
-    +z."""
+    """Mean curvature of the quadric through all of an open surface, positive if it bulges towards +z.
+
+    Over the whole height the hollow loins and the round thorax cancel out; in the middle alone a deep hollow
+    may be bent more strongly than the trunk is round.
+    """
     d = points - np.median(points, axis=0)
     x, y = d[:, 0] / 100, d[:, 1] / 100
-    near = (np.abs(x) < 1.6) & (np.abs(y) < 1.6)
-    A = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)[near]
-    a, b, c = np.linalg.lstsq(A, d[near, 2], rcond=None)[0][3:]
-    k = np.linalg.eigvalsh([[a, b / 2], [b / 2, c]])
-    return float(-k[np.abs(k).argmax()])
+    A = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    quadric = np.linalg.lstsq(A, d[:, 2], rcond=None)[0]
+    return -float(quadric[3] + quadric[5])
 
 
 def _usual_up(z: np.ndarray, centre: np.ndarray) -> np.ndarray:

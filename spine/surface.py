@@ -146,7 +146,7 @@ def back_surface(
     if raw.capture is not None:  # a camera sees head, arms and legs as well
         keep(on_trunk(points @ _seen_from(raw, points, up, facing, where).T), "head, legs and arms")
         _check_count(len(points), where)
-    frame = upright(points, up, facing, raw.down, where)
+    frame = upright(points, up, facing, raw.down, where, from_camera=raw.capture is not None)
     T = np.eye(4)
     T[:3, :3] = frame.R_body_input
     points = points @ T[:3, :3].T
@@ -199,7 +199,7 @@ def _seen_from(
 ) -> Float[np.ndarray, "3 3"]:
     """Body axes as rows, as far as a camera tells them: gravity and where it looks from, else the shape."""
     if raw.down is None or up != "auto" or facing != "auto":
-        return upright(points, up, facing, raw.down, where).R_body_input
+        return upright(points, up, facing, raw.down, where, on_trunk, from_camera=True).R_body_input
     y = -raw.down / np.linalg.norm(raw.down)
     z = np.array([0.0, 0.0, -1.0]) + y[2] * y
     z /= np.linalg.norm(z)

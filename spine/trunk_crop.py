@@ -1,6 +1,6 @@
 """The trunk of a person who stands before a camera from head to thighs: the skin that a scan of a back holds.
 
-Rows of the outline are followed from the middle up to the neck, where it is narrowest under the head, and
+Rows of the outline are followed from the middle up past the neck, where it is narrowest under the head, and
 down to where it parts into two legs. Arms that hang free are left out. Where head or legs are not seen the
 trunk goes on to the end. Lengths in mm, axes of the body.
 """
@@ -19,10 +19,12 @@ from spine.landmark_model import load_landmark_model
 
 CELL_MM = 8.0
 _GAP_CELLS = 2  # that part an arm or a leg from the trunk
-_LEG_MM = 50.0
+_LEG_MM, _LEGS_LONG_MM = 50.0, 40.0
 _SHOULDER = 0.75  # of the widest row: above the last such row begins the neck
 _NECK_REACH_MM = 220.0
 _HEAD_WIDER = 1.12  # than the neck under it
+OVER_NECK_MM = 48.0
+"""The nape is kept so far above the narrowest row, which lies 0 to 20 mm above VP."""
 BASE_OVER_CROTCH = 0.18
 """Height of the lower end above the crotch, as a share of that of the neck: about 50 mm below the base."""
 NECK_TO_END_MM = 640.0
@@ -64,7 +66,7 @@ def on_trunk(points_mm: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
             below = [r for r in _runs(filled[y]) if r.first <= run.last and r.last >= run.first]
             if not below:
                 break
-            if step < 0 and _parts(below, run):
+            if step < 0 and _parts(filled, y, run):
                 crotch = y + 1
                 break
             run = max(below, key=lambda r, was=run: min(r.last, was.last) - max(r.first, was.first))
@@ -106,16 +108,25 @@ def _ends(rows: dict[int, _Row], crotch: int | None) -> tuple[int, int]:
         high = int(at[neck][width[neck].argmin()])
     if crotch is not None:
         low = max(low, crotch + round(BASE_OVER_CROTCH * (high - crotch)))
-    return max(low, high - round(NECK_TO_END_MM / CELL_MM)), high
+    low = max(low, high - round(NECK_TO_END_MM / CELL_MM))
+    return low, min(int(at[-1]), high + round(OVER_NECK_MM / CELL_MM)) if neck.any() else high
 
 
-def _parts(below: list[_Row], run: _Row) -> bool:
-    """Whether a row's run comes apart into two legs."""
-    legs = [r for r in below if r.width_mm >= _LEG_MM]
-    if len(legs) < 2:
+def _parts(filled: Bool[np.ndarray, "ny nx"], y: int, run: _Row) -> bool:
+    """Whether the run over row y comes apart into two legs, and not only at a frayed lower end."""
+    rows = round(_LEGS_LONG_MM / CELL_MM)
+    if y + 1 < rows:
         return False
-    gap = (legs[0].last + legs[1].first) / 2
-    return abs(gap - (run.first + run.last) / 2) < 0.25 * (run.last - run.first)
+    for row in filled[y + 1 - rows : y + 1]:
+        legs = [
+            r for r in _runs(row) if r.width_mm >= _LEG_MM and r.first <= run.last and r.last >= run.first
+        ]
+        if len(legs) < 2:
+            return False
+        gap = (legs[0].last + legs[1].first) / 2
+        if abs(gap - (run.first + run.last) / 2) >= 0.25 * (run.last - run.first):
+            return False
+    return True
 
 
 def _runs(row: Bool[np.ndarray, " nx"]) -> list[_Row]:

@@ -68,7 +68,9 @@ def random_weights(rng: np.random.Generator, width: int = 8, size: float = 0.3) 
 def random_model(seed: int = 0) -> LandmarkModel:
     rng = np.random.default_rng(seed)
     line = LineModel((random_weights(rng), random_weights(rng)), rng.uniform(1, 3, len(ROWS_U)))
-    vp, base = (EndModel(rng.normal(size=FEATURES), rng.normal(size=FEATURES), 40.0, 6.0) for _ in range(2))
+    vp, base = (
+        EndModel(rng.normal(size=(7, FEATURES)), rng.normal(size=7), 12.0, 40.0, 6.0) for _ in range(2)
+    )
     return LandmarkModel(line, vp, base, "random", "nothing")
 
 

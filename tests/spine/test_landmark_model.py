@@ -31,9 +31,12 @@ def same(a: LandmarkModel, b: LandmarkModel) -> bool:
             for key in x
         )
         and np.allclose(a.line.sigma_mm, b.line.sigma_mm, rtol=1e-6)
-        and all(np.allclose(x.mean, y.mean, rtol=1e-6) for x, y in ends)
+        and all(np.allclose(x.support, y.support, rtol=1e-6) for x, y in ends)
         and all(np.allclose(x.weights, y.weights, rtol=1e-6) for x, y in ends)
-        and all((x.offset_mm, x.sigma_mm) == pytest.approx((y.offset_mm, y.sigma_mm)) for x, y in ends)
+        and all(
+            (x.width, x.offset_mm, x.sigma_mm) == pytest.approx((y.width, y.offset_mm, y.sigma_mm))
+            for x, y in ends
+        )
         and (a.name, a.provenance) == (b.name, b.provenance)
     )
 
@@ -49,7 +52,7 @@ def test_a_model_is_kept(tmp_path):
 def test_the_shipped_model_says_what_it_was_trained_on():
     model = load_landmark_model()
     assert model.name == "simulated" and "simulated backs only" in model.provenance
-    assert len(model.line.members) >= 2 and len(model.vp.mean) == FEATURES
+    assert len(model.line.members) >= 2 and model.vp.support.shape[1] == FEATURES
     assert 1 < np.sqrt((model.line.sigma_mm**2).mean()) < 5
     assert load_landmark_model() is model  # read once
 
@@ -99,8 +102,8 @@ def changed(tmp_path, change, header=None):
         ("line.1.leave.bias", None, "leave.bias"),
         ("line.0.enter.weight", np.zeros((8, 4, 1), np.float32), "enter.weight"),
         ("line.sigma_mm", np.zeros(84, np.float32), "positive"),
-        ("base.offset_sigma_mm", np.ones(3, np.float32), "unpack"),
-        ("vp.mean", np.full(FEATURES, np.nan, np.float32), "finite"),
+        ("base.width_offset_sigma_mm", np.ones(4, np.float32), "unpack"),
+        ("vp.support", np.full((7, FEATURES), np.nan, np.float32), "finite"),
     ],
 )
 def test_a_file_with_other_arrays_is_refused(tmp_path, key, value, said):
@@ -115,8 +118,7 @@ def test_a_file_with_other_arrays_is_refused(tmp_path, key, value, said):
 
 def test_features_that_do_not_fit_and_a_header_without_a_name_are_refused(tmp_path):
     def shorter(tensors):
-        for part in ("mean", "weights"):
-            tensors[f"vp.{part}"] = np.zeros(FEATURES - 1, np.float32)
+        tensors["vp.support"] = np.zeros((7, FEATURES - 1), np.float32)
 
     assert f"{FEATURES - 1} features" in refused(changed(tmp_path, shorter))
     assert "lacks 'name'" in refused(changed(tmp_path, lambda tensors: None, {"by": "me"}))

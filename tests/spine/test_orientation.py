@@ -84,6 +84,21 @@ def test_evidence_tells_back_from_front_and_up_from_down():
     assert abs(back.x0_mm) <= 5 and abs(back.yaw_deg) < 1 and back.asymmetry_mm < 1
 
 
+def test_a_deep_hollow_does_not_turn_the_back_inside_out():
+    points = analytic_back.scan()
+    u = points[:, 1] / analytic_back.HEIGHT_MM
+    # in the middle the back is bent more strongly than it is round
+    points[:, 2] -= 40 * np.cos(np.pi * (u - 0.5) / 0.33) * (np.abs(u - 0.5) < 0.4)
+    for turn in (np.eye(3), np.diag([-1.0, -1.0, 1.0])):
+        assert np.allclose(upright(points @ turn.T).R_body_input @ turn, np.eye(3), atol=1e-9)
+
+
+def test_the_neck_tells_the_upper_end_of_a_flat_back():
+    points = analytic_back.scan()
+    points[:, 2] -= analytic_back.sagittal_mm(points[:, 1] / analytic_back.HEIGHT_MM)  # no S at all
+    assert upright(points * [-1, -1, 1]).R_body_input[1, 1] < -0.9
+
+
 def test_evidence_needs_both_sides():
     points = analytic_back.scan()
     assert back_evidence(rasterize(points[np.abs(points[:, 0]) < 40], COARSE_MM)) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spine.trunk_crop import BASE_OVER_CROTCH, CELL_MM, on_trunk
+from spine.trunk_crop import BASE_OVER_CROTCH, CELL_MM, OVER_NECK_MM, on_trunk
 
 NECK_MM, CROTCH_MM = 480.0, -170.0
 
@@ -29,7 +29,7 @@ def figure(low: float = -450.0, high: float = 720.0, legs: bool = True, turn: fl
 def test_head_legs_and_free_arms_are_left_out(turn):
     points = figure(turn=turn)
     kept = points[on_trunk(points)]
-    assert kept[:, 1].max() == pytest.approx(NECK_MM, abs=2 * CELL_MM)
+    assert kept[:, 1].max() == pytest.approx(NECK_MM + OVER_NECK_MM, abs=2 * CELL_MM)
     low = CROTCH_MM + BASE_OVER_CROTCH * (NECK_MM - CROTCH_MM)
     assert kept[:, 1].min() == pytest.approx(low, abs=3 * CELL_MM)
     below_arms = kept[kept[:, 1] < 330]
@@ -50,7 +50,7 @@ def test_a_back_alone_stays_whole():
 def test_the_crown_of_the_head_is_no_neck():
     points = figure()
     child = points * [0.75, 0.75, 1.0]
-    assert child[on_trunk(child), 1].max() == pytest.approx(0.75 * NECK_MM, abs=2 * CELL_MM)
+    assert child[on_trunk(child), 1].max() == pytest.approx(0.75 * NECK_MM + OVER_NECK_MM, abs=2 * CELL_MM)
 
 
 def test_legs_that_do_not_part_are_cut_by_length():
@@ -64,3 +64,11 @@ def test_pinholes_do_not_part_the_trunk():
     holes = np.random.default_rng(0).random(len(points)) < 0.2
     a, b = on_trunk(points)[~holes], on_trunk(points[~holes])
     assert (a == b).mean() > 0.99
+
+
+def test_a_frayed_lower_end_is_no_crotch():
+    """Where a stool hides the legs, skin ends at the buttocks in tongues."""
+    points = figure(low=-60.0, legs=False)
+    tongues = (points[:, 1] > -40) | (np.abs(points[:, 0]) > 20)
+    kept = points[tongues][on_trunk(points[tongues])]
+    assert kept[:, 1].min() < -50
