@@ -46,7 +46,8 @@ ROTATION_DEG_PER_MM = 0.6
 """Error of the rotation of the skin for every mm of noise."""
 GIVEN_STEP_MM = 6.0
 GIVEN_SIGMA_MM, GIVEN_HEIGHT_SIGMA_MM = 1.5, 3.0
-"""Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave."""
+"""Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave. What is found, and
+known better than that on simulated people, counts no more."""
 
 
 class LandmarkOptions(Config):
@@ -142,7 +143,7 @@ def find_landmarks(
         "line": line_confidence,
         "dimples": dimple_confidence,
     }
-    sigma = (model.vp.sigma_mm, model.base.sigma_mm)
+    sigma = (max(end.sigma_mm, GIVEN_HEIGHT_SIGMA_MM) for end in (model.vp, model.base))
     found = Landmarks(vp, base, *sigma, *dimples, line, "automatic", confidence, flags)
     if not options.markers:
         return surface, found

@@ -61,7 +61,7 @@ def _distance_to(
     vertices: Float[np.ndarray, "v 3"], faces: np.ndarray, points: np.ndarray
 ) -> Float32[np.ndarray, " n"]:
     """Of points to the nearest triangle."""
-    places, _ = RayMesh(vertices, faces).nearest(points)
+    places, _ = RayMesh(vertices, faces).nearest(points.astype(np.float32))
     return np.linalg.norm(places - points, axis=1).astype(np.float32)
 
 

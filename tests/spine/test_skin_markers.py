@@ -83,7 +83,8 @@ def test_marks_are_used_in_place_of_what_was_found():
     assert landmarks.source == "markers" and landmarks.line_drawn and landmarks.observations().edited
     assert np.linalg.norm(landmarks.vp_mm - true["vp"]) < 2 and np.linalg.norm(landmarks.base_mm) < 1e-6
     assert landmarks.confidence == {"vp": 1.0, "base": 1.0, "line": 1.0, "dimples": 1.0}
-    assert landmarks.vp_sigma_mm < automatic.vp_sigma_mm
+    assert landmarks.vp_sigma_mm <= automatic.vp_sigma_mm
+    assert landmarks.base_sigma_mm < automatic.base_sigma_mm
     line = scan.in_frame(turned, scan.subject.line_mm)
     off = landmarks.line.x_mm - np.interp(landmarks.line.y_mm, line[:, 1], line[:, 0])
     assert np.sqrt(np.mean(off**2)) < 2.5
