@@ -46,8 +46,8 @@ ROTATION_DEG_PER_MM = 0.6
 """Error of the rotation of the skin for every mm of noise."""
 GIVEN_STEP_MM = 6.0
 GIVEN_SIGMA_MM, GIVEN_HEIGHT_SIGMA_MM = 1.5, 3.0
-"""Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave. What is found, and
-known better than that on simulated people, counts no more."""
+"""Standard deviations of a line (sideways) and of landmarks (in height) that somebody gave. What is found
+counts no more, however well it is known on simulated people."""
 
 
 class LandmarkOptions(Config):

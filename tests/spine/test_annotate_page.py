@@ -13,6 +13,7 @@ import pytest
 from annotate_browser import browser as chromium
 from annotate_subject import CONFIG, exact, fit, found, plain_bone, served, surface
 from scipy.interpolate import PchipInterpolator
+from scipy.spatial import cKDTree
 
 from spine.annotate.pictures import furrow
 from spine.annotate.session import LINE, POINTS, Session, open_session
@@ -304,8 +305,8 @@ def test_snapping_brings_a_point_into_the_furrow(page):
 
 
 def test_the_picture_lies_exactly_under_the_handles(opened):
-    body, spot = found().surface, np.array([38.0, 131.0])
-    near = np.linalg.norm(body.points_mm[:, :2] - spot, axis=1) < 9
+    body, spot = found().surface, np.array([-60.0, 150.0])  # no handle is near
+    near = np.linalg.norm(body.points_mm[:, :2] - spot, axis=1) < 18
     colors = np.where(near[:, None], (0, 0, 255), (255, 255, 255)).astype(np.uint8)
     page = opened(Session(replace(body, colors=colors), found().unit, found().start))
     click(page, "[data-layer=relief]")
@@ -320,7 +321,10 @@ def test_the_picture_lies_exactly_under_the_handles(opened):
     rows, columns = np.nonzero((seen[..., 2] > 230) & (seen[..., 0] < 60) & (seen[..., 1] < 60))
     assert len(rows) > 100
     middle = to_mm((left + columns.mean() + 0.5, top + rows.mean() + 0.5))
-    assert np.abs(np.array(middle) - spot).max() < 0.8
+    around = np.stack(np.meshgrid(*(np.arange(-24, 24.1, 0.25) + at for at in spot)), axis=-1)
+    painted = near[cKDTree(body.points_mm[:, :2]).query(around)[1]]  # points lie 3 mm apart: no round dot
+    off = np.array(middle) - around[painted].mean(axis=0)
+    assert np.abs(off).max() < 0.8
 
 
 def test_layers_blend_and_the_solid_turns(page):
