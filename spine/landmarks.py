@@ -143,8 +143,8 @@ def find_landmarks(
         "line": line_confidence,
         "dimples": dimple_confidence,
     }
-    sigma = (max(end.sigma_mm, GIVEN_HEIGHT_SIGMA_MM) for end in (model.vp, model.base))
-    found = Landmarks(vp, base, *sigma, *dimples, line, "automatic", confidence, flags)
+    vp_sigma, base_sigma = (max(end.sigma_mm, GIVEN_HEIGHT_SIGMA_MM) for end in (model.vp, model.base))
+    found = Landmarks(vp, base, vp_sigma, base_sigma, *dimples, line, "automatic", confidence, flags)
     if not options.markers:
         return surface, found
     markers = find_markers(surface, line)

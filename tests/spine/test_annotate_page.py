@@ -13,7 +13,7 @@ import pytest
 from annotate_browser import browser as chromium
 from annotate_subject import CONFIG, exact, fit, found, plain_bone, served, surface
 from scipy.interpolate import PchipInterpolator
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from spine.annotate.pictures import furrow
 from spine.annotate.session import LINE, POINTS, Session, open_session
@@ -322,7 +322,7 @@ def test_the_picture_lies_exactly_under_the_handles(opened):
     assert len(rows) > 100
     middle = to_mm((left + columns.mean() + 0.5, top + rows.mean() + 0.5))
     around = np.stack(np.meshgrid(*(np.arange(-24, 24.1, 0.25) + at for at in spot)), axis=-1)
-    painted = near[cKDTree(body.points_mm[:, :2]).query(around)[1]]  # points lie 3 mm apart: no round dot
+    painted = near[KDTree(body.points_mm[:, :2]).query(around)[1]]  # points lie 3 mm apart: no round dot
     off = np.array(middle) - around[painted].mean(axis=0)
     assert np.abs(off).max() < 0.8
 
